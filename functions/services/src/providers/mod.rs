@@ -1,0 +1,125 @@
+//! The outside services, one file each behind one trait.
+//!
+//! A provider holds no state and speaks only through [`Egress`]. It says what its config holds ([`Provider::fields`]),
+//! judges a credential without anyone noticing ([`Provider::check`]), and delivers a message if it is a channel
+//! ([`Provider::send`]). What several providers need stands here, once.
+
+mod ai_gateway;
+mod discord;
+mod resend;
+mod sendgrid;
+mod slack;
+mod telegram;
+mod web3;
+mod webhook;
+
+use std::time::Duration;
+
+use shared::egress::{Answer, Egress, EgressError};
+use shared::http::FieldProblem;
+
+use crate::model::{Config, Delivery, Field, Kind, Message, Refusal, Report};
+
+/// One outside service. Implementations hold no state and speak only through [`Egress`].
+#[async_trait::async_trait]
+pub trait Provider: Send + Sync {
+    /// What people call it.
+    fn label(&self) -> &'static str;
+
+    /// What it is for, in one sentence.
+    fn description(&self) -> &'static str;
+
+    /// Its config's keys: which are secret, which are required, and how a person finds the values.
+    fn fields(&self) -> &'static [Field];
+
+    /// Config keys that hold an address which a user chooses freely, so that it must pass the egress guard.
+    fn user_addresses(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What must hold between keys of a complete config. Problems are named `<path>.<key>`.
+    fn rules(&self, _config: &Config, _path: &str) -> Vec<FieldProblem> {
+        Vec::new()
+    }
+
+    /// Asks the provider whether the credential works, without anyone noticing. Never an error: a verdict.
+    async fn check(&self, config: &Config, egress: &Egress) -> Report;
+
+    /// The same with a visible sign at the other end, for a provider that can prove more so. Others just check.
+    async fn ping(&self, config: &Config, _idempotency_key: &str, egress: &Egress) -> Report {
+        self.check(config, egress).await
+    }
+
+    /// True if messages can be sent through it.
+    fn is_channel(&self) -> bool {
+        true
+    }
+
+    /// Delivers one message.
+    ///
+    /// # Errors
+    /// [`Refusal`], which says whether the message may have been delivered all the same.
+    async fn send(&self, config: &Config, message: &Message, egress: &Egress) -> Result<Delivery, Refusal>;
+}
+
+impl Kind {
+    /// The provider of this type.
+    #[must_use]
+    pub fn provider(self) -> &'static dyn Provider {
+        match self {
+            Self::Discord => &discord::Discord,
+            Self::Slack => &slack::Slack,
+            Self::Telegram => &telegram::Telegram,
+            Self::Sendgrid => &sendgrid::Sendgrid,
+            Self::Resend => &resend::Resend,
+            Self::Webhook => &webhook::Webhook,
+            Self::Web3 => &web3::Web3,
+            Self::AiGateway => &ai_gateway::AiGateway,
+        }
+    }
+}
+
+/// The verdict when no answer came: the credential was not judged.
+fn unanswered(provider: &str, error: &EgressError) -> Report {
+    Report::inconclusive(format!("{provider} could not be asked: {error}"))
+}
+
+/// The verdict for an answer that says nothing about the credential: throttling, the provider's own trouble, a page that
+/// something in between put there.
+fn unexpected(provider: &str, answer: &Answer) -> Report {
+    match answer.status {
+        429 => Report::inconclusive(format!("{provider} is being asked too often just now")),
+        500.. => Report::inconclusive(format!("{provider} has trouble of its own (HTTP {})", answer.status)),
+        status => Report::inconclusive(format!("{provider} answered in an unexpected way (HTTP {status})")),
+    }
+}
+
+/// What it means for a message that no answer came.
+fn undelivered(provider: &str, error: &EgressError) -> Refusal {
+    if error.was_not_sent() {
+        return Refusal::Refused {
+            message: format!("{provider} could not be reached: {error}."),
+            hint: Some("Nothing was sent. Try again later.".into()),
+            retry_after: None,
+        };
+    }
+    Refusal::Unknown { message: format!("{provider} gave {error}; the message may or may not have been delivered.") }
+}
+
+/// What it means for a message that the provider throttles or has trouble of its own.
+fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration>) -> Refusal {
+    if answer.status == 429 {
+        return Refusal::throttled(format!("{provider} is being sent too much just now."), retry_after.or(answer.retry_after()));
+    }
+    Refusal::Refused {
+        message: format!("{provider} did not take the message (HTTP {}).", answer.status),
+        hint: Some("Try again later.".into()),
+        retry_after: answer.retry_after(),
+    }
+}
+
+/// `text` cut to at most `most` characters; a provider's words go no further than a line.
+fn shortened(text: &str, most: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= most { line } else { line.chars().take(most.saturating_sub(1)).chain(['…']).collect() }
+}

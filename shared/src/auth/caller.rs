@@ -1,0 +1,80 @@
+//! The extractor that turns a request's token into a tenant, if the token has the permission.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::{Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
+use crate::Platform;
+use crate::http::ApiError;
+
+/// Whoever sent the request, known to have the permission `P`.
+#[derive(Debug)]
+pub struct Caller<P> {
+    record: Arc<TokenRecord>,
+    needed: PhantomData<P>,
+}
+
+impl<P: Needs> Caller<P> {
+    /// Whose things may be seen.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.record.tenant
+    }
+
+    /// Who acts.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.record.user
+    }
+
+    /// True if the caller has this permission too.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.record.permissions.contains(&permission)
+    }
+}
+
+impl<P: Needs, S: Send + Sync> FromRequestParts<S> for Caller<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let record = authenticate(parts).await?;
+        if !record.permissions.contains(&P::PERMISSION) {
+            return Err(ApiError::Forbidden { required: P::PERMISSION });
+        }
+        Ok(Self { record, needed: PhantomData })
+    }
+}
+
+/// The token's record, looked up once a request.
+pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
+    if let Some(record) = parts.extensions.get::<Arc<TokenRecord>>() {
+        return Ok(Arc::clone(record));
+    }
+    let platform = parts.extensions.get::<Platform>().cloned().ok_or(ApiError::misassembled("no platform"))?;
+    let token = bearer(parts)?;
+    let record = platform.authenticator.authenticate(&token).await.map_err(|error| match error {
+        Unauthenticated::Unknown => ApiError::Unauthorized { detail: "The token is unknown, expired or revoked." },
+        Unauthenticated::Unavailable(source) => ApiError::from(source),
+    })?;
+    let record = Arc::new(record);
+    tracing::Span::current().record("tenant", record.tenant.as_str());
+    parts.extensions.insert(Arc::clone(&record));
+    Ok(record)
+}
+
+fn bearer(parts: &Parts) -> Result<Token, ApiError> {
+    let mut values = parts.headers.get_all(http::header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(ApiError::Unauthorized { detail: "The Authorization header is missing." })?;
+    let malformed = ApiError::Unauthorized { detail: "The Authorization header is not `Bearer <token>`." };
+    let (Ok(text), None) = (value.to_str(), values.next()) else { return Err(malformed) };
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            Ok(Token::shown(token.trim()))
+        }
+        _ => Err(malformed),
+    }
+}

@@ -1,0 +1,242 @@
+//! Configuration from the environment: read once, and every problem reported at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::egress::{Allowed, Upstream};
+
+/// Everything a function is told by its environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where DynamoDB and Secrets Manager are, and what is ours there.
+    pub aws: AwsConfig,
+    /// Where requests to the outside go, and where they may go.
+    pub egress: EgressConfig,
+}
+
+/// Where DynamoDB and Secrets Manager are, and what is ours there.
+#[derive(Debug, Clone)]
+pub struct AwsConfig {
+    /// `CAUSEWAY_STACK`: the first part of every secret's name.
+    pub stack: String,
+    /// `CAUSEWAY_TABLE`: the DynamoDB table.
+    pub table: String,
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: another address than the region's own.
+    pub dynamodb_endpoint: Option<Url>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`: another address than the region's own.
+    pub secrets_manager_endpoint: Option<Url>,
+    /// Where the SDK finds its credentials.
+    pub identity: Identity,
+}
+
+/// Where the AWS SDK finds its credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// In `AWS_ACCESS_KEY_ID` and its companions, as Lambda sets them. Nothing else is asked, so nothing slow is.
+    Environment,
+    /// Fixed and meaningless, for emulators.
+    Emulator,
+}
+
+/// Where requests to the outside go, and where they may go.
+#[derive(Debug, Clone, Default)]
+pub struct EgressConfig {
+    /// `CAUSEWAY_ENDPOINT_<UPSTREAM>`: another base URL than the provider's own.
+    pub endpoints: BTreeMap<Upstream, Url>,
+    /// `CAUSEWAY_EGRESS_ALLOW`: comma-separated `host:port` that users may address although they are not public.
+    pub allow: Vec<Allowed>,
+}
+
+/// One variable that cannot be used as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable's name.
+    pub variable: String,
+    /// What is wrong and what is accepted.
+    pub message: String,
+}
+
+/// Every problem of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the environment cannot be used:")?;
+        for problem in &self.0 {
+            write!(f, " {}: {};", problem.variable, problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// A list of every variable that is missing or malformed.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_variables(std::env::vars())
+    }
+
+    /// Reads the given variables.
+    ///
+    /// # Errors
+    /// A list of every variable that is missing or malformed.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
+        let aws = AwsConfig {
+            stack: reader.required("CAUSEWAY_STACK", "the stack's name, for instance causeway"),
+            table: reader.required("CAUSEWAY_TABLE", "the DynamoDB table's name"),
+            region: reader.required("AWS_REGION", "an AWS region, for instance eu-central-1"),
+            dynamodb_endpoint: reader.url("AWS_ENDPOINT_URL_DYNAMODB"),
+            secrets_manager_endpoint: reader.url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            identity: Identity::Environment,
+        };
+        let egress = reader.egress();
+        if reader.problems.is_empty() { Ok(Self { aws, egress }) } else { Err(ConfigError(reader.problems)) }
+    }
+}
+
+impl EgressConfig {
+    /// Reads only what concerns egress: what the local stack takes from its operator.
+    ///
+    /// # Errors
+    /// A list of every variable that is malformed.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
+        let egress = reader.egress();
+        if reader.problems.is_empty() { Ok(egress) } else { Err(ConfigError(reader.problems)) }
+    }
+}
+
+struct Reader {
+    variables: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, variable: &str, message: impl Into<String>) {
+        self.problems.push(Problem { variable: variable.to_owned(), message: message.into() });
+    }
+
+    fn optional(&self, variable: &str) -> Option<String> {
+        self.variables.get(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, variable: &str, accepted: &str) -> String {
+        self.optional(variable).unwrap_or_else(|| {
+            self.problem(variable, format!("is not set; expected {accepted}"));
+            String::new()
+        })
+    }
+
+    fn url(&mut self, variable: &str) -> Option<Url> {
+        let value = self.optional(variable)?;
+        match Url::parse(&value) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+            _ => {
+                self.problem(variable, "is not an http or https URL");
+                None
+            }
+        }
+    }
+
+    fn egress(&mut self) -> EgressConfig {
+        const PREFIX: &str = "CAUSEWAY_ENDPOINT_";
+        let named: Vec<String> = self.variables.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
+        let mut endpoints = BTreeMap::new();
+        for variable in named {
+            let name = variable.trim_start_matches(PREFIX);
+            let Some(upstream) = Upstream::named(name) else {
+                self.problem(&variable, "names no upstream; `causeway upstreams` lists them");
+                continue;
+            };
+            if let Some(url) = self.url(&variable) {
+                endpoints.insert(upstream, url);
+            }
+        }
+        let mut allow = Vec::new();
+        for entry in self.optional("CAUSEWAY_EGRESS_ALLOW").unwrap_or_default().split(',') {
+            let entry = entry.trim();
+            match Allowed::parse(entry) {
+                Some(allowed) => allow.push(allowed),
+                None if entry.is_empty() => {}
+                None => self.problem("CAUSEWAY_EGRESS_ALLOW", format!("{entry:?} is not host:port")),
+            }
+        }
+        EgressConfig { endpoints, allow }
+    }
+}
+
+impl AwsConfig {
+    /// The configuration of a stack whose DynamoDB and Secrets Manager are emulators on these addresses.
+    #[must_use]
+    pub fn emulated(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Self {
+        let url = |address: SocketAddr| Url::parse(&format!("http://{address}")).ok();
+        Self {
+            stack: "causeway".into(),
+            table: "causeway".into(),
+            region: "us-east-1".into(),
+            dynamodb_endpoint: url(dynamodb),
+            secrets_manager_endpoint: url(secrets_manager),
+            identity: Identity::Emulator,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let error = Config::from_variables(variables(&[
+            ("CAUSEWAY_STACK", " "),
+            ("AWS_ENDPOINT_URL_DYNAMODB", "127.0.0.1"),
+            ("CAUSEWAY_ENDPOINT_SLAK", "https://example.com"),
+            ("CAUSEWAY_ENDPOINT_RESEND", "ftp://example.com"),
+            ("CAUSEWAY_EGRESS_ALLOW", "example.com:80, example.com"),
+        ]))
+        .unwrap_err();
+        let named: Vec<&str> = error.0.iter().map(|problem| problem.variable.as_str()).collect();
+        assert_eq!(
+            named,
+            [
+                "CAUSEWAY_STACK",
+                "CAUSEWAY_TABLE",
+                "AWS_REGION",
+                "AWS_ENDPOINT_URL_DYNAMODB",
+                "CAUSEWAY_ENDPOINT_RESEND",
+                "CAUSEWAY_ENDPOINT_SLAK",
+                "CAUSEWAY_EGRESS_ALLOW",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_complete_environment_is_read() {
+        let config = Config::from_variables(variables(&[
+            ("CAUSEWAY_STACK", "causeway"),
+            ("CAUSEWAY_TABLE", "causeway-table"),
+            ("AWS_REGION", "eu-central-1"),
+            ("CAUSEWAY_ENDPOINT_SLACK_API", "http://127.0.0.1:9/base"),
+            ("CAUSEWAY_EGRESS_ALLOW", "127.0.0.1:9000,internal.example:443"),
+        ]))
+        .unwrap();
+        assert_eq!(config.aws.table, "causeway-table");
+        assert_eq!(config.egress.endpoints.len(), 1);
+        assert_eq!(config.egress.allow.len(), 2);
+    }
+}

@@ -1,0 +1,130 @@
+//! The frame around a group's routes.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::{HeaderValue, header};
+use lambda_http::RequestExt as _;
+use tokio::time::Instant;
+use tracing::{Instrument, field};
+
+use super::{ApiError, Problem, RequestId};
+use crate::{Platform, deadline};
+
+/// Writes an error in a group's envelope: status, headers and body. `x-request-id` and `Retry-After` are added by the
+/// frame.
+pub type Present = fn(Problem<'_>) -> Response;
+
+/// What the frame knows of the group it stands around.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// The group's name, as in keys and secrets.
+    pub name: &'static str,
+    /// How it writes errors.
+    pub present: Present,
+}
+
+/// Puts the frame around a group's routes.
+#[derive(Debug)]
+pub struct Api;
+
+#[derive(Debug, Clone)]
+struct Frame {
+    platform: Platform,
+    group: Group,
+}
+
+/// API Gateway gives up after 30 s, so a request outside of Lambda has no longer either.
+const LONGEST: Duration = Duration::from_secs(29);
+
+impl Api {
+    /// The group's routes, framed: unknown paths and methods answer in its envelope too.
+    pub fn frame(platform: &Platform, group: Group, routes: Router) -> Router {
+        routes
+            .fallback(|| async { ApiError::NotFound { what: "Path" } })
+            .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+            .layer(middleware::from_fn_with_state(Frame { platform: platform.clone(), group }, frame))
+    }
+}
+
+async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
+    let Frame { platform, group } = frame;
+    let started = Instant::now();
+    let request_id = RequestId::of(request.headers(), &platform.ids);
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let left = time_left(&request);
+    let span = tracing::info_span!(
+        "request",
+        request_id = request_id.as_str(),
+        group = group.name,
+        method = method.as_str(),
+        route = route.as_deref().unwrap_or("none"),
+        tenant = field::Empty,
+    );
+    request.extensions_mut().insert(platform);
+    request.extensions_mut().insert(group);
+    request.extensions_mut().insert(request_id.clone());
+    async {
+        let response = deadline::within(left, catch(next.run(request))).await;
+        let mut response = present(group, &request_id, response);
+        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+            response.headers_mut().insert(RequestId::HEADER, value);
+        }
+        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(status = response.status().as_u16(), latency_ms, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn time_left(request: &Request) -> Duration {
+    let deadline = request.lambda_context_ref().map(|context| context.deadline());
+    let left = deadline.and_then(|deadline| deadline.duration_since(std::time::SystemTime::now()).ok());
+    left.map_or(LONGEST, |left| left.min(LONGEST))
+}
+
+/// A panic is one request's failure, not the process's.
+async fn catch(answer: impl Future<Output = Response>) -> Response {
+    let caught: Result<Response, _> = AssertUnwindSafe(answer).catch_unwind().await;
+    caught.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        ApiError::internal(format!("a handler panicked: {message}")).into_response()
+    })
+}
+
+/// Writes the error that a response carries, if it carries one, in the group's envelope.
+pub(super) fn present(group: Group, request_id: &RequestId, mut response: Response) -> Response {
+    let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else { return response };
+    if let ApiError::Internal(source) = error.as_ref() {
+        let mut causes = vec![source.to_string()];
+        let mut next = source.source();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        tracing::error!(error = causes.join(": "), "internal error");
+    }
+    let mut presented = (group.present)(Problem { error: &error, request_id: request_id.as_str() });
+    // A method's fallback names the methods that are allowed.
+    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+        presented.headers_mut().insert(header::ALLOW, allow);
+    }
+    if let Some(after) = error.retry_after() {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        presented.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+    }
+    if matches!(*error, ApiError::Unauthorized { .. }) {
+        presented.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    presented
+}

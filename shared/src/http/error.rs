@@ -1,0 +1,197 @@
+//! The closed error of every group. A group presents it in its own envelope; no internal detail is in it.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::auth::Permission;
+use crate::credentials::CredentialError;
+use crate::table::TableError;
+
+/// One thing that is wrong with the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// Where: a path such as `config.webhookUrl`, or a parameter's or header's name.
+    pub field: String,
+    /// A machine's name for it: `required`, `unknown`, `type`, `value`.
+    pub code: &'static str,
+    /// What is wrong and what is accepted.
+    pub message: String,
+}
+
+impl FieldProblem {
+    /// A problem of `field`.
+    #[must_use]
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), code, message: message.into() }
+    }
+}
+
+/// Everything that can go wrong, as a client may know it.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: the input cannot be used.
+    #[error("the input cannot be used")]
+    InvalidInput(Vec<FieldProblem>),
+    /// 401: nobody known asks.
+    #[error("unauthorized: {detail}")]
+    Unauthorized {
+        /// Which part of the proof is missing or wrong.
+        detail: &'static str,
+    },
+    /// 403: the token lacks the permission.
+    #[error("the token lacks {required}")]
+    Forbidden {
+        /// What it lacks.
+        required: Permission,
+    },
+    /// 404: there is no such thing for this tenant.
+    #[error("{what} not found")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+    },
+    /// 405.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// 409: the present state does not allow it.
+    #[error("conflict: {detail}")]
+    Conflict {
+        /// What stands in the way and what to do.
+        detail: String,
+        /// When it may be worth trying again.
+        retry_after: Option<Duration>,
+    },
+    /// 413.
+    #[error("the body is larger than {limit} bytes")]
+    PayloadTooLarge {
+        /// The largest that is taken.
+        limit: usize,
+    },
+    /// 415.
+    #[error("the body's media type is not accepted")]
+    UnsupportedMediaType {
+        /// What is accepted.
+        accepted: &'static str,
+    },
+    /// 429: too much was asked.
+    #[error("rate limited")]
+    RateLimited {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// 500: our fault. The source is logged once and never shown.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// 502: the provider refused what was asked of it.
+    #[error("the provider refused: {detail}")]
+    ProviderRefused {
+        /// What the provider objects to.
+        detail: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// When the provider says to try again.
+        retry_after: Option<Duration>,
+    },
+    /// 504: the provider did not answer in time, so it is not known whether it acted.
+    #[error("the provider did not answer in time")]
+    ProviderTimeout {
+        /// What is known and what to do.
+        detail: String,
+    },
+}
+
+/// An error with what the envelope also needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Problem<'a> {
+    /// The error.
+    pub error: &'a ApiError,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
+impl ApiError {
+    /// One field is wrong.
+    #[must_use]
+    pub fn field(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::InvalidInput(vec![FieldProblem::new(field, code, message)])
+    }
+
+    /// A conflict with the present state.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::Conflict { detail: detail.into(), retry_after: None }
+    }
+
+    /// Our own fault.
+    #[must_use]
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// A layer that should be there is not.
+    #[must_use]
+    pub(crate) fn misassembled(what: &'static str) -> Self {
+        Self::Internal(what.into())
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidInput(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ProviderRefused { .. } => StatusCode::BAD_GATEWAY,
+            Self::ProviderTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// When to try again, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::Conflict { retry_after, .. } | Self::ProviderRefused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<TableError> for ApiError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Contended => Self::Conflict {
+                detail: "Too many requests are changing this at once. Nothing was changed; try again.".into(),
+                retry_after: Some(Duration::from_secs(1)),
+            },
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<CredentialError> for ApiError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::TooLarge { limit } => Self::PayloadTooLarge { limit },
+            other => Self::internal(other),
+        }
+    }
+}
+
+/// The error travels in the extensions until the group's presenter writes it.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}

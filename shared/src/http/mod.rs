@@ -1,0 +1,23 @@
+//! What a handler is written with: errors, request ids, extractors, idempotency.
+//!
+//! # Theory of operation
+//! [`Api`] wraps a group's routes. On the way in it gives the request an id, a deadline and the [`Platform`]; on the way
+//! out it turns an [`ApiError`] into the group's own envelope, writes one log line, and catches a panic. Handlers and
+//! extractors return the closed [`ApiError`]; it travels as a response extension until the group's presenter, the only
+//! place that knows the envelope, writes it.
+//!
+//! [`Platform`]: crate::Platform
+
+mod api;
+mod error;
+mod fields;
+mod idempotency;
+mod query;
+mod request_id;
+
+pub use api::{Api, Group, Present};
+pub use error::{ApiError, FieldProblem, Problem};
+pub use fields::{Body, Fields, OptionalBody, line};
+pub use idempotency::{Reserved, idempotent};
+pub use query::Query;
+pub use request_id::RequestId;

@@ -1,0 +1,123 @@
+//! Scheduled work. Events come at least once, so every job is written to be run again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Ids;
+use crate::table::{Record, Stored, Table, TableError, keys};
+
+/// An EventBridge event: what a schedule sends.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ScheduledEvent {
+    /// Unique to the event, the same in a second delivery.
+    pub id: String,
+    /// When the schedule fired.
+    pub time: Timestamp,
+    /// `Scheduled Event`, or `Resume` from a job's second schedule.
+    #[serde(rename = "detail-type", default)]
+    pub detail_type: String,
+}
+
+impl ScheduledEvent {
+    /// What a job's second schedule sends as `detail-type`: go on with a run that ran out of time, start none.
+    pub const RESUME: &'static str = "Resume";
+
+    /// True if this starts no run of its own.
+    #[must_use]
+    pub fn is_resume(&self) -> bool {
+        self.detail_type == Self::RESUME
+    }
+}
+
+/// Why a job gave up. The runtime reports it, and the event is delivered again.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The event is not one that a schedule sends.
+    #[error("the event is not a scheduled event: {0}")]
+    Event(#[source] serde_json::Error),
+    /// The table did not do as it was asked.
+    #[error("the table failed")]
+    Table(#[from] TableError),
+    /// Secrets Manager did not do as it was asked.
+    #[error("Secrets Manager failed")]
+    Credentials(#[from] crate::credentials::CredentialError),
+    /// The result could not be written.
+    #[error("the result could not be written")]
+    Result(#[source] serde_json::Error),
+}
+
+/// A scheduled function.
+#[async_trait::async_trait]
+pub trait Job: Send + Sync {
+    /// Works until done or until the deadline is near, and says what it did.
+    ///
+    /// # Errors
+    /// [`JobError`] if it could not go on; what was done stays done.
+    async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError>;
+}
+
+/// One run of a job over everything that was due when it began. It outlives an invocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    event_id: String,
+    event_time: Timestamp,
+    /// What was due by then belongs to the run.
+    pub cutoff: Timestamp,
+    finished: bool,
+}
+
+impl Record for Run {}
+
+impl Run {
+    /// The run to work on: a new one for a new event; the present one for a second delivery, for an event older than the
+    /// present run's, and for [`ScheduledEvent::RESUME`]. `None` if that one is finished, or there is none.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn join(
+        table: &Table,
+        ids: &Ids,
+        function: &str,
+        event: &ScheduledEvent,
+    ) -> Result<Option<Self>, TableError> {
+        let key = keys::job_run(function);
+        let fresh = Self { event_id: event.id.clone(), event_time: event.time, cutoff: ids.now(), finished: false };
+        for attempt in 0..12 {
+            let Stored { record: present, version } = match table.get::<Self>(&key).await {
+                Ok(stored) => stored,
+                Err(TableError::Missing) if event.is_resume() => return Ok(None),
+                Err(TableError::Missing) => match table.create(&key, fresh.clone(), ids.uuid()).await {
+                    Ok(stored) => return Ok(Some(stored.record)),
+                    Err(TableError::Exists) => continue,
+                    Err(error) => return Err(error),
+                },
+                Err(error) => return Err(error),
+            };
+            if event.is_resume() || present.event_id == event.id || event.time < present.event_time {
+                return Ok((!present.finished).then_some(present));
+            }
+            match table.replace(&key, fresh.clone(), version).await {
+                Ok(stored) => return Ok(Some(stored.record)),
+                Err(TableError::Contended) => table.pause(attempt).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(TableError::Contended)
+    }
+
+    /// Records that nothing of the run is left.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer; the run is then joined once more and found empty.
+    pub async fn finish(self, table: &Table, function: &str) -> Result<(), TableError> {
+        table
+            .update(&keys::job_run(function), |present: &mut Self| -> Result<(), TableError> {
+                if present.event_id == self.event_id {
+                    present.finished = true;
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+}

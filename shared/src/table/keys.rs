@@ -1,0 +1,95 @@
+//! The key schema, all of it.
+//!
+//! | what | `pk` | `sk` |
+//! |---|---|---|
+//! | an integration | `T#<tenant>#<group>` | `I#<id>` |
+//! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
+//! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
+//! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
+//! | the tenants that have tokens | `TENANTS` | `<tenant>` |
+//! | a job's present run | `JOB#<function>` | `RUN` |
+//!
+//! A tenant's name has no `#`, so no tenant's partition is the beginning of another's.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::auth::Tenant;
+
+/// Where an item lives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// `pk`.
+    pub partition: String,
+    /// `sk`.
+    pub sort: String,
+}
+
+impl Key {
+    /// This partition and this sort key.
+    #[must_use]
+    pub fn new(partition: impl Into<String>, sort: impl Into<String>) -> Self {
+        Self { partition: partition.into(), sort: sort.into() }
+    }
+
+    pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.partition.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sort.clone())),
+        ])
+    }
+
+    pub(super) fn of(item: &HashMap<String, AttributeValue>) -> Option<Self> {
+        Some(Self::new(item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?))
+    }
+}
+
+/// What an integration's sort key starts with.
+pub const INTEGRATION: &str = "I#";
+
+/// The partition of a tenant's integrations of one group.
+#[must_use]
+pub fn integrations(tenant: &Tenant, group: &str) -> String {
+    format!("T#{tenant}#{group}")
+}
+
+/// One integration.
+#[must_use]
+pub fn integration(tenant: &Tenant, group: &str, id: &str) -> Key {
+    Key::new(integrations(tenant, group), format!("{INTEGRATION}{id}"))
+}
+
+/// The tenant and the id in an integration's key: what a job learns from the due index.
+#[must_use]
+pub fn integration_of(key: &Key) -> Option<(Tenant, &str)> {
+    let (tenant, _group) = key.partition.strip_prefix("T#")?.split_once('#')?;
+    Some((Tenant::parse(tenant)?, key.sort.strip_prefix(INTEGRATION)?))
+}
+
+/// The record of one idempotency key.
+#[must_use]
+pub fn idempotency(tenant: &Tenant, group: &str, route: &str, key_hash: &str) -> Key {
+    Key::new(format!("T#{tenant}#idempotency"), format!("{group}#{route}#{key_hash}"))
+}
+
+/// A token by the hash of what its bearer shows.
+#[must_use]
+pub fn token(hash: &str) -> Key {
+    Key::new(format!("TOKEN#{hash}"), "TOKEN")
+}
+
+/// The partition of a tenant's tokens, as its operator sees them.
+#[must_use]
+pub fn tokens_of(tenant: &Tenant) -> String {
+    format!("T#{tenant}#tokens")
+}
+
+/// The partition of the tenants that have tokens.
+pub const TENANTS: &str = "TENANTS";
+
+/// The present run of a job.
+#[must_use]
+pub fn job_run(function: &str) -> Key {
+    Key::new(format!("JOB#{function}"), "RUN")
+}

@@ -1,0 +1,461 @@
+//! The DynamoDB table.
+//!
+//! # Theory of operation
+//! One table holds everything but secrets. [`keys`] says where each thing lives; nothing else builds a key, and every
+//! key of a customer's thing starts with its tenant. Three things hold for every item:
+//!
+//! - **Versions.** `version` counts its writes, and a write succeeds only on the version that was read. The one loop that
+//!   reads, changes and tries again is [`Table::update`].
+//! - **Write ids.** Each write leaves a random `write_id`. The SDK repeats a request whose answer was lost; the repeated
+//!   condition then meets the write's own id and succeeds instead of looking like a conflict.
+//! - **Index attributes** are derived from the record ([`Record::index`]), so they cannot disagree with it: `kind_order`
+//!   (the local index `by_kind`: consistent reads in another order), `due_queue` and `due_at` (the global index `due`:
+//!   background work, found without a scan) and `expires_at` (DynamoDB's time to live).
+
+pub mod cursor;
+pub mod keys;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+pub use cursor::Cursor;
+pub use keys::Key;
+
+use crate::clock::Ids;
+
+/// What can be stored.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync {
+    /// Where the record stands in the indexes.
+    fn index(&self) -> Index {
+        Index::default()
+    }
+}
+
+/// Where a record stands in the table's indexes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Sort key in `by_kind`.
+    pub kind_order: Option<String>,
+    /// The queue of background work that the record waits in, and since when it is due.
+    pub due: Option<(String, Timestamp)>,
+    /// When DynamoDB may remove it.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A record as it was read, with the version that a write must meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<R> {
+    /// The record.
+    pub record: R,
+    /// Counts its writes, from 1.
+    pub version: u64,
+}
+
+/// A run of records, and whether more follow.
+#[derive(Debug, Clone)]
+pub struct Page<R> {
+    /// The records in order.
+    pub records: Vec<R>,
+    /// True if the partition holds more of them.
+    pub more: bool,
+}
+
+/// Why the table did not do as it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// There is no such item.
+    #[error("no such item")]
+    Missing,
+    /// There is one already.
+    #[error("the item exists already")]
+    Exists,
+    /// Other writers were quicker, every time.
+    #[error("the item is being changed by too many writers at once")]
+    Contended,
+    /// The item is not what the code expects.
+    #[error("the item cannot be read")]
+    Malformed(#[source] serde_dynamo::Error),
+    /// DynamoDB refused for certain; nothing was written.
+    #[error("DynamoDB refused the request: {code}")]
+    Refused {
+        /// DynamoDB's name for the reason.
+        code: String,
+        /// The SDK's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// DynamoDB did not answer. A write may have happened.
+    #[error("DynamoDB did not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl TableError {
+    /// True if a write that ended so has certainly not happened.
+    #[must_use]
+    pub fn nothing_written(&self) -> bool {
+        matches!(self, Self::Missing | Self::Exists | Self::Contended)
+    }
+}
+
+/// The table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+    ids: Ids,
+}
+
+const UPDATE_TRIES: u32 = 12;
+
+impl Table {
+    /// The table `name`, reached through `client`.
+    #[must_use]
+    pub fn new(client: Client, name: impl Into<String>, ids: Ids) -> Self {
+        Self { client, name: name.into(), ids }
+    }
+
+    /// The SDK's client, for a group's store that needs an operation of its own.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads one item, consistently: half a read unit per 4 KB, doubled.
+    ///
+    /// # Errors
+    /// [`TableError::Missing`] and whatever keeps DynamoDB from answering.
+    pub async fn get<R: Record>(&self, key: &Key) -> Result<Stored<R>, TableError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        stored(output.item.ok_or(TableError::Missing)?)
+    }
+
+    /// Writes an item that must not exist. `write_id` makes a repeated creation succeed on its own work.
+    ///
+    /// # Errors
+    /// [`TableError::Exists`] and whatever keeps DynamoDB from answering.
+    pub async fn create<R: Record>(&self, key: &Key, record: R, write_id: Uuid) -> Result<Stored<R>, TableError> {
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item(key, &record, 1, write_id)?))
+            .condition_expression("attribute_not_exists(pk) OR write_id = :mine")
+            .expression_attribute_values(":mine", AttributeValue::S(write_id.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| if is_conditional(&error) { TableError::Exists } else { refine(error) })?;
+        Ok(Stored { record, version: 1 })
+    }
+
+    /// Writes an item over the version that was read.
+    ///
+    /// # Errors
+    /// [`TableError::Contended`] if it is not that version any more (or gone), and whatever keeps DynamoDB from
+    /// answering.
+    pub async fn replace<R: Record>(&self, key: &Key, record: R, read: u64) -> Result<Stored<R>, TableError> {
+        let write_id = self.ids.uuid();
+        let version = read.saturating_add(1);
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item(key, &record, version, write_id)?))
+            .condition_expression("version = :read OR write_id = :mine")
+            .expression_attribute_values(":read", AttributeValue::N(read.to_string()))
+            .expression_attribute_values(":mine", AttributeValue::S(write_id.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| if is_conditional(&error) { TableError::Contended } else { refine(error) })?;
+        Ok(Stored { record, version })
+    }
+
+    /// Reads, changes and writes back, again while others get in between. `change` may run several times; where it
+    /// changes nothing, nothing is written.
+    ///
+    /// # Errors
+    /// What `change` says, [`TableError::Missing`], [`TableError::Contended`] after a dozen tries, and whatever keeps
+    /// DynamoDB from answering.
+    pub async fn update<R, T, E>(
+        &self,
+        key: &Key,
+        mut change: impl FnMut(&mut R) -> Result<T, E>,
+    ) -> Result<(Stored<R>, T), E>
+    where
+        R: Record + Clone + PartialEq,
+        E: From<TableError>,
+    {
+        for attempt in 0..UPDATE_TRIES {
+            let Stored { record: before, version } = self.get::<R>(key).await?;
+            let mut after = before.clone();
+            let value = change(&mut after)?;
+            if after == before {
+                return Ok((Stored { record: before, version }, value));
+            }
+            match self.replace(key, after, version).await {
+                Err(TableError::Contended) => self.pause(attempt).await,
+                Err(error) => return Err(error.into()),
+                Ok(stored) => return Ok((stored, value)),
+            }
+        }
+        Err(TableError::Contended.into())
+    }
+
+    /// Waits before another try at a contended item: up to 5 ms, doubled each time, at most 160 ms.
+    pub async fn pause(&self, attempt: u32) {
+        let [random] = self.ids.bytes::<1>();
+        let most = 5_u64 << attempt.min(5);
+        tokio::time::sleep(Duration::from_millis(most * u64::from(random) / 255)).await;
+    }
+
+    /// Removes an item. One that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn delete(&self, key: &Key) -> Result<(), TableError> {
+        self.client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        Ok(())
+    }
+
+    /// One consistent Query for up to `limit` records of a partition whose sort key starts with `prefix`, in its order,
+    /// after the key `after`.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn page<R: Record>(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<R>, TableError> {
+        let start = after.map(|sort| Key::new(partition, sort).attributes());
+        self.query(None, "sk", partition, prefix, start, limit).await
+    }
+
+    /// The same by the local index `by_kind`: `prefix` is of `kind_order`, and `after` is the last record's pair of
+    /// `kind_order` and sort key.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn page_by_kind<R: Record>(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Page<R>, TableError> {
+        let start = after.map(|(kind_order, sort)| {
+            let mut key = Key::new(partition, sort).attributes();
+            key.insert("kind_order".into(), AttributeValue::S(kind_order.into()));
+            key
+        });
+        self.query(Some("by_kind"), "kind_order", partition, prefix, start, limit).await
+    }
+
+    async fn query<R: Record>(
+        &self,
+        index: Option<&str>,
+        order: &str,
+        partition: &str,
+        prefix: &str,
+        start: Option<HashMap<String, AttributeValue>>,
+        limit: usize,
+    ) -> Result<Page<R>, TableError> {
+        // One more than asked for tells whether there is more; `LastEvaluatedKey` is set even on the very last item.
+        let asked = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .set_index_name(index.map(str::to_owned))
+            .key_condition_expression("pk = :partition AND begins_with(#order, :prefix)")
+            .expression_attribute_names("#order", order)
+            .expression_attribute_values(":partition", AttributeValue::S(partition.into()))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+            .set_exclusive_start_key(start)
+            .consistent_read(true)
+            .limit(asked)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        let items = output.items.unwrap_or_default();
+        let more = items.len() > limit || (output.last_evaluated_key.is_some() && items.len() <= limit);
+        let records = items
+            .into_iter()
+            .take(limit)
+            .map(|item| stored(item).map(|stored: Stored<R>| stored.record))
+            .collect::<Result<Vec<R>, _>>()?;
+        Ok(Page { records, more })
+    }
+
+    /// One Query for up to `limit` keys of what waits in `queue` and has been due since `until` or earlier, the longest
+    /// waiting first. Eventually consistent: what comes back must be claimed on the item itself.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn due(&self, queue: &str, until: Timestamp, limit: usize) -> Result<Vec<Key>, TableError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("due")
+            .key_condition_expression("due_queue = :queue AND due_at <= :until")
+            .expression_attribute_values(":queue", AttributeValue::S(queue.into()))
+            .expression_attribute_values(":until", AttributeValue::N(until.as_millisecond().to_string()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        Ok(output.items.unwrap_or_default().iter().filter_map(Key::of).collect())
+    }
+
+    /// Creates several items in one transaction, all or none. `token` makes a repeated transaction succeed on its own
+    /// work.
+    ///
+    /// # Errors
+    /// [`TableError::Exists`] if any of them exists, and whatever keeps DynamoDB from answering.
+    pub async fn create_together(&self, writes: Vec<Creation>, token: Uuid) -> Result<(), TableError> {
+        let mut items = Vec::with_capacity(writes.len());
+        for Creation { key, attributes, may_exist } in writes {
+            let mut put = Put::builder().table_name(&self.name).set_item(Some(with_key(attributes, &key, 1, token)));
+            if !may_exist {
+                put = put
+                    .condition_expression("attribute_not_exists(pk) OR write_id = :mine")
+                    .expression_attribute_values(":mine", AttributeValue::S(token.to_string()));
+            }
+            let put = put.build().map_err(|error| TableError::Unavailable(Box::new(error)))?;
+            items.push(TransactWriteItem::builder().put(put).build());
+        }
+        self.client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .client_request_token(token.to_string())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| {
+                let cancelled =
+                    error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception);
+                if cancelled { TableError::Exists } else { refine(error) }
+            })?;
+        Ok(())
+    }
+}
+
+/// One item of a transaction that creates.
+#[derive(Debug)]
+pub struct Creation {
+    key: Key,
+    attributes: HashMap<String, AttributeValue>,
+    may_exist: bool,
+}
+
+impl Creation {
+    /// Creates `record`, which must not exist.
+    ///
+    /// # Errors
+    /// [`TableError::Malformed`] if the record cannot be written as an item.
+    pub fn new<R: Record>(key: Key, record: &R) -> Result<Self, TableError> {
+        Ok(Self { key, attributes: attributes(record)?, may_exist: false })
+    }
+
+    /// Creates `record`, or writes it over the one that is there.
+    ///
+    /// # Errors
+    /// [`TableError::Malformed`] if the record cannot be written as an item.
+    pub fn or_replace<R: Record>(key: Key, record: &R) -> Result<Self, TableError> {
+        Ok(Self { key, attributes: attributes(record)?, may_exist: true })
+    }
+}
+
+fn attributes<R: Record>(record: &R) -> Result<HashMap<String, AttributeValue>, TableError> {
+    let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(record).map_err(TableError::Malformed)?;
+    let index = record.index();
+    if let Some(kind_order) = index.kind_order {
+        item.insert("kind_order".into(), AttributeValue::S(kind_order));
+    }
+    if let Some((queue, at)) = index.due {
+        item.insert("due_queue".into(), AttributeValue::S(queue));
+        item.insert("due_at".into(), AttributeValue::N(at.as_millisecond().to_string()));
+    }
+    if let Some(at) = index.expires_at {
+        item.insert("expires_at".into(), AttributeValue::N(at.as_second().to_string()));
+    }
+    Ok(item)
+}
+
+fn with_key(
+    mut item: HashMap<String, AttributeValue>,
+    key: &Key,
+    version: u64,
+    write_id: Uuid,
+) -> HashMap<String, AttributeValue> {
+    item.extend(key.attributes());
+    item.insert("version".into(), AttributeValue::N(version.to_string()));
+    item.insert("write_id".into(), AttributeValue::S(write_id.to_string()));
+    item
+}
+
+fn item<R: Record>(
+    key: &Key,
+    record: &R,
+    version: u64,
+    write_id: Uuid,
+) -> Result<HashMap<String, AttributeValue>, TableError> {
+    Ok(with_key(attributes(record)?, key, version, write_id))
+}
+
+fn stored<R: Record>(item: HashMap<String, AttributeValue>) -> Result<Stored<R>, TableError> {
+    let version = item.get("version").and_then(|version| version.as_n().ok()).and_then(|version| version.parse().ok());
+    let record = serde_dynamo::from_item(item).map_err(TableError::Malformed)?;
+    Ok(Stored { record, version: version.unwrap_or(0) })
+}
+
+fn is_conditional<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+fn refine<E, R>(error: SdkError<E, R>) -> TableError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+    match code {
+        Some(code) => TableError::Refused { code, source: Box::new(error) },
+        None => TableError::Unavailable(Box::new(error)),
+    }
+}

@@ -1,0 +1,114 @@
+//! JSON logs on standard output, one object a line, with whatever looks like a credential struck out.
+//!
+//! Secrets are [`SecretString`](secrecy::SecretString)s and print as nothing; this is the second line of defence, for what
+//! an outside library or a provider's answer might carry.
+
+use std::io::{self, Write};
+use std::sync::LazyLock;
+
+use regex_lite::Regex;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Sends the process's logs to standard output as JSON. `CAUSEWAY_LOG` sets what is logged, in the form of
+/// `RUST_LOG`; `info` unless set. A second call changes nothing.
+pub fn init() {
+    let filter = EnvFilter::try_from_env("CAUSEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .with_writer(Redacting(io::stdout))
+        .finish();
+    // Fails only if a subscriber is set already, and then that one stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Strikes out of each line what looks like a credential.
+#[derive(Debug, Clone)]
+pub struct Redacting<M>(pub M);
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
+    type Writer = RedactingWriter<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        RedactingWriter(self.0.make_writer())
+    }
+}
+
+/// Writes lines with credentials struck out.
+#[derive(Debug)]
+pub struct RedactingWriter<W>(W);
+
+impl<W: Write> Write for RedactingWriter<W> {
+    /// The formatter writes an event in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(line) {
+            Ok(text) => self.0.write_all(redact(text).as_bytes())?,
+            Err(_) => self.0.write_all(b"{\"message\":\"a line that is not text was left out\"}\n")?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// `text` with every credential-shaped part replaced by `[redacted]`.
+#[must_use]
+pub fn redact(text: &str) -> String {
+    SHAPES.as_ref().map_or_else(
+        || "[unavailable]\n".to_owned(),
+        |shapes| shapes.replace_all(text, "${keep}[redacted]").into_owned(),
+    )
+}
+
+/// Shapes of credentials. What `keep` catches stays, so that a line still tells where something was.
+static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?P<keep>[Bb]earer\s+|[Bb]asic\s+|/services/|/webhooks/\d+/|/bot|://[^\s/@:]+:)?",
+        r"(?:",
+        r"cwy_[A-Za-z0-9_-]{20,}",
+        r"|xox[a-z]-[A-Za-z0-9-]{8,}",
+        r"|SG\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r"|\bre_[A-Za-z0-9_]{12,}",
+        r"|whs(?:ec|k)_[A-Za-z0-9+/=]{8,}",
+        r"|\bsk-[A-Za-z0-9_-]{12,}",
+        r"|\d{6,12}:[A-Za-z0-9_-]{20,}",
+        r"|T[A-Z0-9]{4,}/B[A-Z0-9]{4,}/[A-Za-z0-9]{8,}",
+        r"|AKIA[A-Z0-9]{16}",
+        r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+        r")"
+    ))
+    .ok()
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credential_shapes_are_struck_out() {
+        for (line, expected) in [
+            ("Authorization: Bearer cwy_abcdefghijklmnopqrstuvwxyz", "Authorization: Bearer [redacted]"),
+            (
+                "POST https://hooks.slack.com/services/T0000000/B0000000/abcdefghijkl",
+                "POST https://hooks.slack.com/services/[redacted]",
+            ),
+            ("GET /bot123456789:AAFakeFakeFakeFakeFakeFakeFake/getMe", "GET /bot[redacted]/getMe"),
+            ("key xoxb-1234567890-abcdef", "key [redacted]"),
+            ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "[redacted]"),
+        ] {
+            assert_eq!(redact(line), expected);
+        }
+    }
+
+    #[test]
+    fn ordinary_lines_stay() {
+        let line = r#"{"level":"INFO","status":200,"route":"/api/integrations/{integrationId}","tenant":"acme"}"#;
+        assert_eq!(redact(line), line);
+    }
+}
