@@ -1,11 +1,9 @@
 //! Domain types: no runtime, no AWS, no provider.
 
-mod config;
 mod integration;
 mod message;
 mod report;
 
-pub use config::{Config, ConfigChange, Field, Shape, Value};
 pub use integration::{CheckState, Integration, IntegrationId, Kind, LastTest, SecretPart};
 pub use message::{Delivery, Message, Recipients, Refusal};
 pub use report::{Report, Verdict};

@@ -5,6 +5,7 @@
 //! ([`Provider::send`]). What several providers need stands here, once.
 
 mod ai_gateway;
+mod config;
 mod discord;
 mod resend;
 mod sendgrid;
@@ -18,7 +19,9 @@ use std::time::Duration;
 use shared::egress::{Answer, Egress, EgressError};
 use shared::http::FieldProblem;
 
-use crate::model::{Config, Delivery, Field, Kind, Message, Refusal, Report};
+use crate::model::{Delivery, Kind, Message, Refusal, Report};
+
+pub use config::{Config, ConfigChange, Field, Shape, Value, is_email};
 
 /// One outside service. Implementations hold no state and speak only through [`Egress`].
 #[async_trait::async_trait]
