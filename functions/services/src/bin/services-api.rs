@@ -1,2 +1,6 @@
-//! x
-fn main() {}
+//! The services group's API on Lambda.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    shared::function::run_api(services::api::router).await
+}

@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The services group's daily job on Lambda.
+
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    shared::function::run_scheduled(|platform| Arc::new(services::check::Check::new(platform))).await
+}

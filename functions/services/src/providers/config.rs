@@ -104,6 +104,15 @@ impl PartialEq for Value {
     }
 }
 
+impl Value {
+    fn url(&self) -> Option<Url> {
+        match self {
+            Self::Plain(value) => Url::parse(value.as_str()?).ok(),
+            Self::Secret(secret) => Url::parse(secret.expose_secret()).ok(),
+        }
+    }
+}
+
 /// A complete config.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
@@ -155,10 +164,10 @@ impl ConfigChange {
         if problems.is_empty() { Ok(Self { changes }) } else { Err(problems) }
     }
 
-    /// True if it says anything about a secret key.
+    /// An address that it sets, whether secret or not.
     #[must_use]
-    pub fn touches_secrets(&self, fields: &'static [Field]) -> bool {
-        fields.iter().any(|field| field.secret && self.changes.contains_key(field.name))
+    pub fn url(&self, name: &str) -> Option<Url> {
+        self.changes.get(name)?.as_ref()?.url()
     }
 
     /// True if it changes nothing.
@@ -248,6 +257,13 @@ impl Config {
         Some((keys, SecretString::from(document)))
     }
 
+    /// True if the other config has the same secret part.
+    #[must_use]
+    pub fn same_secrets(&self, other: &Self) -> bool {
+        let document = |config: &Self| config.secret_document().map(|(_, document)| document.expose_secret().to_owned());
+        document(self) == document(other)
+    }
+
     /// The whole config, secrets and all, for a caller with the permission to see them.
     #[must_use]
     pub fn disclosed(&self, fields: &'static [Field]) -> Map<String, Json> {
@@ -291,10 +307,7 @@ impl Config {
     /// An address, whether it is secret or not.
     #[must_use]
     pub fn url(&self, name: &str) -> Option<Url> {
-        match self.values.get(name)? {
-            Value::Plain(value) => Url::parse(value.as_str()?).ok(),
-            Value::Secret(secret) => Url::parse(secret.expose_secret()).ok(),
-        }
+        self.values.get(name)?.url()
     }
 
     /// Secret headers as name and value.

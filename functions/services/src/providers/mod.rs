@@ -16,6 +16,8 @@ mod webhook;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json};
 use shared::egress::{Answer, Egress, EgressError};
 use shared::http::FieldProblem;
 
@@ -49,7 +51,7 @@ pub trait Provider: Send + Sync {
     async fn check(&self, config: &Config, egress: &Egress) -> Report;
 
     /// The same with a visible sign at the other end, for a provider that can prove more so. Others just check.
-    async fn ping(&self, config: &Config, _idempotency_key: &str, egress: &Egress) -> Report {
+    async fn ping(&self, config: &Config, _idempotency_key: &str, _at: Timestamp, egress: &Egress) -> Report {
         self.check(config, egress).await
     }
 
@@ -80,6 +82,39 @@ impl Kind {
             Self::AiGateway => &ai_gateway::AiGateway,
         }
     }
+}
+
+/// What is wrong with a complete config: what is missing, and what does not go together.
+#[must_use]
+pub fn problems(kind: Kind, config: &Config, path: &str) -> Vec<FieldProblem> {
+    let provider = kind.provider();
+    let mut problems = config.missing(provider.fields(), path);
+    problems.extend(provider.rules(config, path));
+    problems
+}
+
+/// What is wrong with the addresses that a change brings in: those that may not be reached.
+pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: &Egress) -> Vec<FieldProblem> {
+    let mut problems = Vec::new();
+    for key in kind.provider().user_addresses() {
+        let Some(url) = change.url(key) else { continue };
+        if let Err(error) = egress.admit(&url).await {
+            problems.push(FieldProblem::new(format!("{path}.{key}"), "value", format!("cannot be used: {error}")));
+        }
+    }
+    problems
+}
+
+/// Reads a request's `config` as a complete one.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub async fn complete(kind: Kind, given: Map<String, Json>, egress: &Egress) -> Result<Config, Vec<FieldProblem>> {
+    let change = ConfigChange::parse(kind.provider().fields(), "config", given)?;
+    let mut wrong = unreachable(kind, &change, "config", egress).await;
+    let config = Config::default().changed_by(change);
+    wrong.extend(problems(kind, &config, "config"));
+    if wrong.is_empty() { Ok(config) } else { Err(wrong) }
 }
 
 /// The verdict when no answer came: the credential was not judged.

@@ -1,0 +1,61 @@
+//! The group's HTTP API: one file an operation. A handler parses, takes the tenant out of the permission check, makes one
+//! domain call, and presents.
+
+mod create_integration;
+mod delete_integration;
+mod get_integration;
+mod list_integration_types;
+mod list_integrations;
+mod send_message;
+mod test_integration;
+mod try_integration;
+mod update_integration;
+mod wire;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::extract::Path;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use http::request::Parts;
+use shared::Platform;
+use shared::http::{Api, ApiError, Group, idempotent};
+
+use crate::model::IntegrationId;
+use crate::{GROUP, Services};
+
+/// The group's routes in its frame.
+#[must_use]
+pub fn router(platform: &Platform) -> Router {
+    let acts = || from_fn(idempotent);
+    let routes = Router::new()
+        .route(
+            "/api/integrations",
+            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).layer(acts())),
+        )
+        .route("/api/integrations/test", post(try_integration::try_integration).layer(acts()))
+        .route(
+            "/api/integrations/{integrationId}",
+            get(get_integration::get_integration)
+                .put(update_integration::update_integration)
+                .delete(delete_integration::delete_integration),
+        )
+        .route("/api/integrations/{integrationId}/test", post(test_integration::test_integration).layer(acts()))
+        .route("/api/integrations/{integrationId}/send", post(send_message::send_message).layer(acts()))
+        .route("/api/integration-types", get(list_integration_types::list_integration_types))
+        .with_state(Services::new(platform));
+    Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)
+}
+
+/// The integration that a path names. What has not the form of an id names nothing.
+struct Named(IntegrationId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let missing = ApiError::NotFound { what: "Integration" };
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else { return Err(missing) };
+        IntegrationId::parse(&text).map(Self).ok_or(missing)
+    }
+}

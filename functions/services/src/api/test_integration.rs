@@ -1,0 +1,68 @@
+//! `POST /api/integrations/{integrationId}/test`: asks the provider whether the stored credential works, or the one that
+//! `configOverrides` would make. Overrides are never saved, and a test with overrides says nothing about what is stored.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::Value;
+use shared::auth::{Caller, needs};
+use shared::http::{ApiError, OptionalBody, Reserved};
+use tokio::time::Instant;
+
+use super::Named;
+use super::create_integration::object;
+use super::wire::TestReport;
+use crate::Services;
+use crate::model::{Kind, Report};
+use crate::providers::{self, Config, ConfigChange};
+
+pub(super) async fn test_integration(
+    State(services): State<Services>,
+    caller: Caller<needs::ServicesWrite>,
+    Named(id): Named,
+    Reserved(reservation): Reserved,
+    OptionalBody(mut fields): OptionalBody,
+) -> Result<Json<TestReport>, ApiError> {
+    let overrides = fields.optional("configOverrides", "an object", object).unwrap_or_default();
+    let ping = fields.optional("sendPing", "true or false", truth).unwrap_or(false);
+    let (integration, stored) = services.integrations.open(caller.tenant(), &id).await?;
+    let kind = integration.kind;
+    let change = ConfigChange::parse(kind.provider().fields(), "configOverrides", overrides).unwrap_or_else(|problems| {
+        fields.problems(problems);
+        ConfigChange::default()
+    });
+    let overridden = !change.is_empty();
+    fields.problems(providers::unreachable(kind, &change, "configOverrides", &services.platform.egress).await);
+    let config = stored.changed_by(change);
+    if overridden {
+        fields.problems(providers::problems(kind, &config, "configOverrides"));
+    }
+    fields.finish()?;
+    let ping = ping.then(|| reservation.uuid().to_string());
+    let (report, answer) = judge(&services, kind, &config, ping.as_deref()).await;
+    if !overridden {
+        services.integrations.record_test(caller.tenant(), &id, integration.revision, &report).await?;
+    }
+    Ok(Json(answer))
+}
+
+/// Asks the provider, and times it.
+pub(super) async fn judge(
+    services: &Services,
+    kind: Kind,
+    config: &Config,
+    ping: Option<&str>,
+) -> (Report, TestReport) {
+    let started = Instant::now();
+    let egress = &services.platform.egress;
+    let report = match ping {
+        Some(key) => kind.provider().ping(config, key, services.platform.ids.now(), egress).await,
+        None => kind.provider().check(config, egress).await,
+    };
+    let answer = TestReport::new(report.clone(), started.elapsed(), services.platform.ids.now());
+    (report, answer)
+}
+
+/// A body's `sendPing`.
+pub(super) fn truth(value: Value) -> Option<bool> {
+    value.as_bool()
+}

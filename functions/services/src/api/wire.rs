@@ -1,0 +1,193 @@
+//! What several operations write: an integration, a test's report, an error.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shared::clock::iso_milliseconds;
+use shared::http::{ApiError, Problem};
+
+use crate::model::{Integration, LastTest, Report, Verdict};
+
+/// An integration in full.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Detail {
+    id: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    is_managed: bool,
+    config: Map<String, Value>,
+    stored_secret_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_test: Option<LastTestBody>,
+    needs_attention: bool,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastTestBody {
+    verdict: Verdict,
+    message: String,
+    checked_at: String,
+}
+
+impl Detail {
+    /// An integration with the part of its config that may be seen.
+    pub(super) fn without_secrets(integration: Integration) -> Self {
+        let config = integration.config.clone();
+        Self::with_config(integration, config)
+    }
+
+    /// An integration with this config.
+    pub(super) fn with_config(integration: Integration, config: Map<String, Value>) -> Self {
+        let stored_secret_keys = integration.stored_secret_keys().to_vec();
+        let last_test = integration.last_test.map(|LastTest { verdict, message, checked_at }| LastTestBody {
+            verdict,
+            message,
+            checked_at: iso_milliseconds(checked_at),
+        });
+        Self {
+            id: integration.id.to_string(),
+            name: integration.name,
+            kind: integration.kind.name(),
+            is_managed: integration.is_managed,
+            config,
+            stored_secret_keys,
+            last_test,
+            needs_attention: integration.needs_attention,
+            created_at: iso_milliseconds(integration.created_at),
+            updated_at: iso_milliseconds(integration.updated_at),
+        }
+    }
+}
+
+/// A test's report.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TestReport {
+    status: &'static str,
+    message: String,
+    verdict: Verdict,
+    latency_ms: u64,
+    checked_at: String,
+}
+
+impl TestReport {
+    /// A report on a test that ended at `at` and took `latency`.
+    pub(super) fn new(report: Report, latency: Duration, at: Timestamp) -> Self {
+        Self {
+            status: if report.verdict.is_success() { "success" } else { "error" },
+            message: report.message,
+            verdict: report.verdict,
+            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            checked_at: iso_milliseconds(at),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody<'a> {
+    error: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<BTreeMap<&'a str, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_scope: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    request_id: &'a str,
+}
+
+/// The group's envelope: `{error, detail, hint?, fields?, request_id}`.
+pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+    let mut body = ErrorBody {
+        error: code(error),
+        detail: String::new(),
+        hint: None,
+        fields: None,
+        required_scope: None,
+        retry_after: None,
+        request_id,
+    };
+    match error {
+        ApiError::InvalidInput(problems) => {
+            let mut fields: BTreeMap<&str, String> = BTreeMap::new();
+            for problem in problems {
+                let message = fields.entry(&problem.field).or_default();
+                if !message.is_empty() {
+                    message.push_str("; ");
+                }
+                message.push_str(&problem.message);
+            }
+            let sentences: Vec<String> = fields.iter().map(|(field, message)| format!("{field} {message}")).collect();
+            body.detail = format!("{}.", sentences.join("; "));
+            body.fields = Some(fields);
+        }
+        ApiError::Unauthorized { detail } => {
+            body.detail = (*detail).into();
+            body.hint = Some("Send `Authorization: Bearer <token>` with a token that is still in force.".into());
+        }
+        ApiError::Forbidden { required } => {
+            body.detail = format!("The token lacks the permission {required}.");
+            body.hint = Some("Use a token that has it.".into());
+            body.required_scope = Some(required.name());
+        }
+        ApiError::NotFound { what } => body.detail = format!("{what} not found."),
+        ApiError::MethodNotAllowed => body.detail = "This path does not take this method.".into(),
+        ApiError::Conflict { detail, .. } => body.detail.clone_from(detail),
+        ApiError::PayloadTooLarge { limit } => body.detail = format!("The body is larger than {limit} bytes."),
+        ApiError::UnsupportedMediaType { accepted } => {
+            body.detail = format!("The body must be sent with `Content-Type: {accepted}`.");
+        }
+        ApiError::RateLimited { retry_after } => {
+            body.detail = "Too many requests.".into();
+            body.retry_after = Some(seconds(*retry_after));
+        }
+        ApiError::Internal(_) => {
+            body.detail = "Something went wrong on our side. Nothing of it is your fault.".into();
+            body.hint = Some("Try again; if it goes on, report the request_id.".into());
+        }
+        ApiError::ProviderRefused { detail, hint, retry_after } => {
+            body.detail.clone_from(detail);
+            body.hint.clone_from(hint);
+            body.retry_after = retry_after.map(seconds);
+        }
+        ApiError::ProviderTimeout { detail } => {
+            body.detail.clone_from(detail);
+            body.hint = Some("Look at the channel before you send it again.".into());
+        }
+    }
+    (error.status(), Json(body)).into_response()
+}
+
+fn code(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::InvalidInput(_) => "invalid_input",
+        ApiError::Unauthorized { .. } => "unauthorized",
+        ApiError::Forbidden { .. } => "insufficient_scope",
+        ApiError::NotFound { .. } => "not_found",
+        ApiError::MethodNotAllowed => "method_not_allowed",
+        ApiError::Conflict { .. } => "conflict",
+        ApiError::PayloadTooLarge { .. } => "payload_too_large",
+        ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+        ApiError::RateLimited { .. } => "rate_limited",
+        ApiError::Internal(_) => "internal_error",
+        ApiError::ProviderRefused { .. } => "provider_refused",
+        ApiError::ProviderTimeout { .. } => "provider_timeout",
+    }
+}
+
+/// Whole seconds, rounded up, at least one.
+fn seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
