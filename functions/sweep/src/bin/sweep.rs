@@ -1,2 +1,8 @@
-//! x
-fn main() {}
+//! The orphan sweep on Lambda.
+
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    shared::function::run_scheduled(|platform| Arc::new(sweep::Sweep::new(platform))).await
+}
