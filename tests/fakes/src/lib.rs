@@ -1,1 +1,8 @@
-//! x
+//! Stateful fakes of the outside providers that integrations talk to, on real sockets of 127.0.0.1.
+
+pub mod fault;
+mod host;
+mod wire;
+
+pub use crate::fault::{Answer, Fault, Faults};
+pub use crate::host::{Host, Recorded};
