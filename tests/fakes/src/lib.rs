@@ -3,6 +3,7 @@
 pub mod discord;
 pub mod fault;
 mod host;
+pub mod slack;
 mod wire;
 
 pub use crate::fault::{Answer, Fault, Faults};

@@ -6,3 +6,5 @@ mod client;
 mod discord;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod slack;
