@@ -4,6 +4,7 @@ pub mod discord;
 pub mod fault;
 mod host;
 pub mod slack;
+pub mod telegram;
 mod wire;
 
 pub use crate::fault::{Answer, Fault, Faults};

@@ -8,3 +8,5 @@ mod discord;
 mod faults;
 #[cfg(test)]
 mod slack;
+#[cfg(test)]
+mod telegram;
