@@ -3,6 +3,7 @@
 pub mod discord;
 pub mod fault;
 mod host;
+pub mod resend;
 pub mod sendgrid;
 pub mod slack;
 pub mod telegram;

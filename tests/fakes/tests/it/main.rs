@@ -7,6 +7,8 @@ mod discord;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod resend;
+#[cfg(test)]
 mod sendgrid;
 #[cfg(test)]
 mod slack;
