@@ -7,6 +7,7 @@ pub mod resend;
 pub mod sendgrid;
 pub mod slack;
 pub mod telegram;
+pub mod webhook;
 mod wire;
 
 pub use crate::fault::{Answer, Fault, Faults};

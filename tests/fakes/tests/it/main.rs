@@ -14,3 +14,5 @@ mod sendgrid;
 mod slack;
 #[cfg(test)]
 mod telegram;
+#[cfg(test)]
+mod webhook;
