@@ -1,6 +1,7 @@
 //! Stateful fakes of the outside providers that integrations talk to, on real sockets of 127.0.0.1.
 
 pub mod discord;
+pub mod evm;
 pub mod fault;
 mod host;
 pub mod resend;

@@ -5,6 +5,8 @@ mod client;
 #[cfg(test)]
 mod discord;
 #[cfg(test)]
+mod evm;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod resend;
