@@ -1,5 +1,6 @@
 //! Stateful fakes of the outside providers that integrations talk to, on real sockets of 127.0.0.1.
 
+pub mod ai_gateway;
 pub mod discord;
 pub mod evm;
 pub mod fault;
