@@ -5,6 +5,8 @@ mod ai_gateway;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod discord;
 #[cfg(test)]
 mod evm;
