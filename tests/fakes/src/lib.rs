@@ -1,1 +1,110 @@
-//! x
+//! Stateful fakes of the outside providers that integrations talk to, on real sockets of 127.0.0.1.
+//!
+//! They serve two masters in the same way: the black-box tests, and the local stack's sandbox, where every printed line
+//! must work without an account anywhere. A fake reproduces its provider's contract: what it accepts, how it refuses,
+//! which of its answers mislead. It does not merely record what it is sent. Each module says what it reproduces and
+//! where the facts come from, and which of them rest on reports rather than on documentation.
+//!
+//! How it works. [`Fakes::start`] binds one free port for each host that a provider has. A fake is a handle that is cheap
+//! to clone: methods arrange the provider's state (add a webhook, revoke a token, verify a domain) and read what came of
+//! it (`messages()`). Its [`Host`] has the requests as they came in and the [`Faults`] switch. Sockets close and
+//! connections end when the last handle is dropped.
+//!
+//! Nothing is known to a fresh fake, so any credential is refused as the provider refuses unknown ones, until it is
+//! added; [`Fakes::seed_demo`] adds one that works of each kind.
+
+pub mod ai_gateway;
+mod demo;
+pub mod discord;
+pub mod evm;
+pub mod fault;
+mod host;
+pub mod resend;
+pub mod sendgrid;
+pub mod slack;
+pub mod telegram;
+pub mod webhook;
+mod wire;
+
+use std::io;
+
+use crate::ai_gateway::{AiGateway, OpenAiCompatible};
+pub use crate::demo::Demo;
+use crate::discord::Discord;
+use crate::evm::EvmNode;
+pub use crate::fault::{Answer, Fault, Faults};
+pub use crate::host::{Host, Recorded};
+use crate::resend::Resend;
+use crate::sendgrid::SendGrid;
+use crate::slack::Slack;
+use crate::telegram::Telegram;
+use crate::webhook::WebhookReceiver;
+
+/// One fake of each provider.
+#[derive(Clone, Debug)]
+pub struct Fakes {
+    /// Slack's API and webhooks.
+    pub slack: Slack,
+    /// Discord's webhooks.
+    pub discord: Discord,
+    /// Telegram's Bot API.
+    pub telegram: Telegram,
+    /// SendGrid, the global region.
+    pub sendgrid: SendGrid,
+    /// SendGrid, the region of the European Union.
+    pub sendgrid_eu: SendGrid,
+    /// Resend.
+    pub resend: Resend,
+    /// Vercel's AI Gateway.
+    pub ai_gateway: AiGateway,
+    /// Another gateway, addressed by its base URL.
+    pub openai_compatible: OpenAiCompatible,
+    /// A user's own receiver of webhooks.
+    pub webhook: WebhookReceiver,
+    /// A node of EVM chains.
+    pub evm: EvmNode,
+}
+
+impl Fakes {
+    /// Starts every fake, empty, on a free port of its own. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When a port cannot be bound.
+    pub async fn start() -> io::Result<Self> {
+        Ok(Self {
+            slack: Slack::start().await?,
+            discord: Discord::start().await?,
+            telegram: Telegram::start().await?,
+            sendgrid: SendGrid::start().await?,
+            sendgrid_eu: SendGrid::start().await?,
+            resend: Resend::start().await?,
+            ai_gateway: AiGateway::start().await?,
+            openai_compatible: OpenAiCompatible::start().await?,
+            webhook: WebhookReceiver::start().await?,
+            evm: EvmNode::start().await?,
+        })
+    }
+
+    /// Upstream names and the origins that stand for the providers' own.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("SLACK_API", self.slack.api.origin()),
+            ("SLACK_HOOKS", self.slack.hooks.origin()),
+            ("DISCORD", self.discord.host.origin()),
+            ("TELEGRAM", self.telegram.host.origin()),
+            ("SENDGRID", self.sendgrid.host.origin()),
+            ("SENDGRID_EU", self.sendgrid_eu.host.origin()),
+            ("RESEND", self.resend.host.origin()),
+            ("AI_GATEWAY", self.ai_gateway.host.origin()),
+        ]
+    }
+
+    /// `host:port` of the fakes that users address by URL, which an egress guard must let through.
+    #[must_use]
+    pub fn user_addresses(&self) -> Vec<String> {
+        [self.webhook.address(), self.evm.address(), self.openai_compatible.address()]
+            .map(|address| address.to_string())
+            .to_vec()
+    }
+}

@@ -1,0 +1,140 @@
+//! One working credential of each kind, for the sandbox to print and for tests to start from.
+//!
+//! The values are plainly no real ones and are the same in every run, ports apart. Those that look like a provider's
+//! secret are put together here, so that no scanner of source code takes one for a leak.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::Fakes;
+use crate::discord::DiscordWebhook;
+use crate::resend::ResendPermission;
+use crate::slack::{SlackBot, SlackChannel, SlackHook};
+use crate::telegram::{TelegramBot, TelegramChat, TelegramChatKind};
+use crate::webhook::WebhookEndpoint;
+
+/// Sepolia, a test network.
+const CHAIN_ID: u64 = 11_155_111;
+/// An address out of EIP-55's own examples.
+const ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+/// The 32 bytes behind the webhook's signing secret.
+const SIGNING_SECRET: &[u8; 32] = b"causeway-sandbox-webhook-secret!";
+
+/// One working credential of each kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Demo {
+    /// An incoming webhook of Slack, posting to `slack_channel`.
+    pub slack_webhook_url: String,
+    /// A bot token of Slack that may post.
+    pub slack_bot_token: String,
+    /// The id of a channel that the bot is in.
+    pub slack_channel: String,
+    /// An incoming webhook of Discord.
+    pub discord_webhook_url: String,
+    /// A bot of Telegram.
+    pub telegram_bot_token: String,
+    /// A chat that the bot may write to.
+    pub telegram_chat_id: String,
+    /// A key of SendGrid's global region that may send.
+    pub sendgrid_api_key: String,
+    /// A key of SendGrid's European region that may send.
+    pub sendgrid_eu_api_key: String,
+    /// A sender that is verified with SendGrid, in both regions.
+    pub sendgrid_from_email: String,
+    /// A key of Resend that may do everything.
+    pub resend_api_key: String,
+    /// A sender of a domain that is verified with Resend.
+    pub resend_from_email: String,
+    /// A receiver of webhooks that checks signatures.
+    pub webhook_url: String,
+    /// The secret that it checks them with.
+    pub webhook_signing_secret: String,
+    /// A node of `evm_chain_id`, with its key in the path.
+    pub evm_rpc_url: String,
+    /// The chain of the node.
+    pub evm_chain_id: u64,
+    /// An address with a valid checksum.
+    pub evm_address: String,
+    /// A key of Vercel's AI Gateway.
+    pub ai_gateway_api_key: String,
+    /// The base URL of another gateway, whose catalogue checks keys.
+    pub openai_compatible_base_url: String,
+    /// A key of that gateway.
+    pub openai_compatible_api_key: String,
+}
+
+impl Fakes {
+    /// Adds one working credential of each kind and returns them. Doing so again changes nothing.
+    #[must_use]
+    pub fn seed_demo(&self) -> Demo {
+        let slack_channel = "C0SANDBOX".to_owned();
+        self.slack.add_channel(SlackChannel::new(&slack_channel, "alerts"));
+        let slack_webhook_url = self.slack.add_hook(SlackHook {
+            team: "T0SANDBOX".to_owned(),
+            service: "B0SANDBOX".to_owned(),
+            secret: format!("{}123", "Sandbox".repeat(3)),
+            channel: slack_channel.clone(),
+        });
+        let slack_bot_token = "xoxb-sandbox-not-a-real-token".to_owned();
+        self.slack.add_bot(SlackBot::new(&slack_bot_token));
+
+        let discord_token = format!("{}Sandb", "Sandbox-_".repeat(7));
+        let discord_webhook_url = self.discord.add_webhook(DiscordWebhook::new("100000000000000001", &discord_token));
+
+        let telegram_bot_token = format!("123456789:{}", "Sandbox".repeat(5));
+        self.telegram.add_bot(TelegramBot {
+            token: telegram_bot_token.clone(),
+            username: "causeway_sandbox_bot".to_owned(),
+            first_name: "Causeway sandbox".to_owned(),
+        });
+        let telegram_chat_id = -1_001_000_000_001;
+        self.telegram.add_chat(TelegramChat::new(telegram_chat_id, TelegramChatKind::Supergroup, "Alerts"));
+
+        let sendgrid_key = |region: &str| format!("SG.{}{region}.{}S", "Sandbox".repeat(2), "Sandbox".repeat(6));
+        let (sendgrid_api_key, sendgrid_eu_api_key) = (sendgrid_key("--global"), sendgrid_key("--europe"));
+        let sender = "alerts@sandbox.example".to_owned();
+        for (region, key) in [(&self.sendgrid, &sendgrid_api_key), (&self.sendgrid_eu, &sendgrid_eu_api_key)] {
+            region.add_key(key, &["mail.send", "sender_verification_eligible"]);
+            region.forget_sender(&sender);
+            region.verify_sender(&sender);
+        }
+
+        let resend_api_key = "re_sandbox_not_a_real_key".to_owned();
+        self.resend.add_key(&resend_api_key, ResendPermission::FullAccess);
+        self.resend.verify_domain("sandbox.example");
+
+        let webhook_signing_secret = format!("whsec_{}", STANDARD.encode(SIGNING_SECRET));
+        let endpoint = WebhookEndpoint::new("/hook").with_secret(&webhook_signing_secret);
+        let webhook_url = self.webhook.add_endpoint(endpoint);
+
+        let evm_rpc_url = self.evm.add_key("sandbox-not-a-real-key", CHAIN_ID);
+
+        let ai_gateway_api_key = "vck_sandbox_not_a_real_key".to_owned();
+        self.ai_gateway.add_key(&ai_gateway_api_key, "95.50", "4.50");
+        let openai_compatible_api_key = "sk-sandbox-not-a-real-key".to_owned();
+        self.openai_compatible.add_key(&openai_compatible_api_key);
+
+        Demo {
+            slack_webhook_url,
+            slack_bot_token,
+            slack_channel,
+            discord_webhook_url,
+            telegram_bot_token,
+            telegram_chat_id: telegram_chat_id.to_string(),
+            sendgrid_api_key,
+            sendgrid_eu_api_key,
+            sendgrid_from_email: sender.clone(),
+            resend_api_key,
+            resend_from_email: sender,
+            webhook_url,
+            webhook_signing_secret,
+            evm_rpc_url,
+            evm_chain_id: CHAIN_ID,
+            evm_address: ADDRESS.to_owned(),
+            ai_gateway_api_key,
+            openai_compatible_base_url: self.openai_compatible.base_url(),
+            openai_compatible_api_key,
+        }
+    }
+}
