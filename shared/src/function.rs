@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use lambda_http::request::LambdaRequest;
-use lambda_http::tower::ServiceExt;
-use lambda_http::{Adapter, Context, LambdaEvent};
+use lambda_http::{Adapter, Context, LambdaEvent, Service};
 use serde_json::{Value, json};
 
 use crate::clock::Ids;
@@ -63,8 +62,9 @@ impl Function {
                 let until = SystemTime::now() + left;
                 let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 context.deadline = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-                let response = Adapter::from(router.clone()).oneshot(LambdaEvent::new(event, context)).await;
-                let Ok(response) = response;
+                // The adapter itself may not cross an await.
+                let answer = Adapter::from(router.clone()).call(LambdaEvent::new(event, context));
+                let Ok(response) = answer.await;
                 serde_json::to_value(response).map_err(|error| malformed(&error))
             }
             Self::Job(job) => {

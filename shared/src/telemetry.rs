@@ -13,14 +13,19 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Sends the process's logs to standard output as JSON. `CAUSEWAY_LOG` sets what is logged, in the form of
 /// `RUST_LOG`; `info` unless set. A second call changes nothing.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("CAUSEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    init_with(io::stdout, "info");
+}
+
+/// The same with another place to write to, and another level unless `CAUSEWAY_LOG` sets one.
+pub fn init_with(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, level: &str) {
+    let filter = EnvFilter::try_from_env("CAUSEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
         .with_env_filter(filter)
-        .with_writer(Redacting(io::stdout))
+        .with_writer(Redacting(writer))
         .finish();
     // Fails only if a subscriber is set already, and then that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -1,3 +1,18 @@
 //! The local stack and the operator's command line: what the `causeway` binary is made of.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`emulators`] | embedded DynamoDB and Secrets Manager on loopback ports |
+//! | [`secrets_manager`] | the Secrets Manager emulator |
+//! | [`template`] | what the stack takes from `template.yaml`: the table, the functions, the schedules |
+//! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules |
+//! | [`demo`] | the demo tenants and `dev.json` |
+//! | [`dev`], [`operate`] | the commands |
 
+pub mod demo;
+pub mod dev;
+pub mod emulators;
+pub mod operate;
 pub mod secrets_manager;
+pub mod stack;
+pub mod template;

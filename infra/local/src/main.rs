@@ -1,2 +1,47 @@
-//! x
-fn main() {}
+//! `causeway`: the local stack and the operator's command line.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use local::{dev, operate};
+
+/// Causeway, an integrations backend. Without a command: `dev --sandbox`.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole stack on one port.
+    Dev(dev::Options),
+    /// Mint, list and revoke tokens, on the local stack or a deployed one.
+    #[command(subcommand)]
+    Token(operate::TokenCommand),
+    /// List the outside providers and the variables that point them elsewhere.
+    Upstreams,
+    /// Send an event to a function of the running local stack.
+    Invoke(operate::Invoke),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    shared::telemetry::init_with(std::io::stderr, "warn");
+    let command = Arguments::parse().command.unwrap_or_else(|| Command::Dev(dev::Options::sandbox()));
+    let outcome: Result<(), Box<dyn std::error::Error>> = match command {
+        Command::Dev(options) => dev::run(options).await.map_err(Into::into),
+        Command::Token(command) => operate::token(command).await.map_err(Into::into),
+        Command::Upstreams => operate::upstreams().map_err(Into::into),
+        Command::Invoke(options) => operate::invoke(options).await.map_err(Into::into),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "causeway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -203,6 +203,7 @@ pub struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Option<Bytes>,
     repeatable: bool,
+    patience: Duration,
     read_at_most: usize,
     problem: Option<&'static str>,
 }
@@ -210,7 +211,7 @@ pub struct Outgoing {
 impl Outgoing {
     fn new(method: Method, target: Result<(Url, reqwest::Client), EgressError>) -> Self {
         let repeatable = method.is_safe();
-        Self { target, method, headers: Vec::new(), body: None, repeatable, read_at_most: BODY, problem: None }
+        Self { target, method, headers: Vec::new(), body: None, repeatable, patience: TOTAL, read_at_most: BODY, problem: None }
     }
 
     /// Adds a header.
@@ -270,6 +271,12 @@ impl Outgoing {
         self
     }
 
+    /// Waits so long in all instead of 8 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Reads up to so many bytes of the answer instead of 64 KiB.
     pub fn read_at_most(mut self, bytes: usize) -> Self {
         self.read_at_most = bytes;
@@ -286,7 +293,7 @@ impl Outgoing {
         }
         let (url, client) = self.target?;
         let started = Instant::now();
-        let allowed = deadline::at_most(TOTAL);
+        let allowed = deadline::at_most(self.patience);
         let parts = Parts {
             url,
             client,

@@ -1,0 +1,206 @@
+//! `causeway dev`: the whole stack on one port.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use fakes::{Demo, Fakes};
+use shared::Platform;
+use shared::clock::Ids;
+use shared::config::{AwsConfig, Config, ConfigError, EgressConfig};
+use shared::table::TableError;
+use url::Url;
+
+use crate::demo::{self, AwsEntry, DemoTenant, DevFile, GroupEntry};
+use crate::emulators::{Data, DataFolder, EmulatorError, Emulators};
+use crate::secrets_manager;
+use crate::stack::{GROUPS, Stack, StackError};
+use crate::template::{Template, TemplateError};
+
+/// Options of `causeway dev`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// The port that everything answers on; 0 picks a free one.
+    #[arg(long, default_value_t = 3000)]
+    pub port: u16,
+    /// The folder that everything is kept in.
+    #[arg(long, default_value = ".causeway", value_name = "FOLDER")]
+    pub data_dir: PathBuf,
+    /// Empty the data folder first; otherwise what is there is used.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Let stateful fakes stand for the outside providers, so that everything works offline.
+    #[arg(long)]
+    pub sandbox: bool,
+}
+
+impl Options {
+    /// What `causeway` without a command means.
+    #[must_use]
+    pub fn sandbox() -> Self {
+        Self { port: 3000, data_dir: ".causeway".into(), fresh: false, sandbox: true }
+    }
+}
+
+/// Why the stack could not be started. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// See [`EmulatorError`].
+    #[error(transparent)]
+    Emulators(#[from] EmulatorError),
+    /// See [`StackError`].
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// See [`TemplateError`].
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The demo tenants could not be made.
+    #[error("the demo tenants could not be made: {0}")]
+    Tenants(#[source] TableError),
+    /// The sandbox's fakes could not be started.
+    #[error("the sandbox could not be started: {0}")]
+    Sandbox(#[source] io::Error),
+    /// `dev.json` could not be written.
+    #[error("dev.json could not be written to {}: {source}", folder.display())]
+    DevFile {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard output is closed.
+    #[error("standard output could not be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// Runs the stack until Ctrl-C or a termination signal.
+///
+/// # Errors
+/// [`DevError`] if it cannot be started.
+pub async fn run(options: Options) -> Result<(), DevError> {
+    let started = Instant::now();
+    let template = Template::embedded()?;
+    let listener = Stack::bind(options.port).await?;
+    let folder = DataFolder::open(&options.data_dir, options.fresh)?;
+    let earlier = DevFile::read(folder.path()).map(|file| file.tenants).unwrap_or_default();
+    let mut egress = EgressConfig::from_variables(std::env::vars())?;
+    let sandbox = if options.sandbox { Some(Sandbox::start(&mut egress).await?) } else { None };
+
+    let secrets = secrets_manager::Options::default();
+    let emulators = Emulators::start(&template, "causeway", Data::Folder(folder), secrets).await?;
+    let aws = AwsConfig::emulated(emulators.dynamodb, emulators.secrets_manager);
+    let file = AwsEntry {
+        dynamodb_endpoint: format!("http://{}", emulators.dynamodb),
+        secretsmanager_endpoint: format!("http://{}", emulators.secrets_manager),
+        table: aws.table.clone(),
+    };
+    let platform = Platform::new(&Config { aws, egress }, Ids::default());
+    let tenants = demo::tenants(&platform, earlier).await.map_err(DevError::Tenants)?;
+    let stack = Stack::serve(listener, &platform, &template, true).await?;
+    let url = stack.url();
+    let base_url = |base: &str| GroupEntry { base_url: format!("{url}{base}") };
+    let groups: BTreeMap<_, _> = GROUPS.iter().map(|group| (group.name.to_owned(), base_url(group.base))).collect();
+    let file = DevFile { url: url.clone(), groups, tenants, aws: file };
+    let unwritable = |source| DevError::DevFile { folder: options.data_dir.clone(), source };
+    file.write(&options.data_dir).map_err(unwritable)?;
+
+    let ready = Ready { file: &file, folder: &options.data_dir, demo: sandbox.as_ref().map(|sandbox| &sandbox.demo), started };
+    ready.print(&mut io::stdout().lock()).map_err(DevError::Output)?;
+    interrupted().await;
+    writeln!(io::stdout(), "\nStopping. What was acknowledged is kept in {}.", options.data_dir.display())
+        .map_err(DevError::Output)?;
+    stack.stop().await;
+    emulators.stop().await;
+    Ok(())
+}
+
+/// The fakes that stand for the outside providers, and credentials that work there.
+struct Sandbox {
+    demo: Demo,
+    _fakes: Fakes,
+}
+
+impl Sandbox {
+    /// Starts the fakes and points egress at them; what the operator has set already stays.
+    async fn start(egress: &mut EgressConfig) -> Result<Self, DevError> {
+        let fakes = Fakes::start().await.map_err(DevError::Sandbox)?;
+        redirect(egress, &fakes);
+        Ok(Self { demo: fakes.seed_demo(), _fakes: fakes })
+    }
+}
+
+/// Points egress at the fakes.
+pub fn redirect(egress: &mut EgressConfig, fakes: &Fakes) {
+    for (name, url) in fakes.endpoints() {
+        if let (Some(upstream), Ok(url)) = (shared::egress::Upstream::named(name), Url::parse(&url)) {
+            egress.endpoints.entry(upstream).or_insert(url);
+        }
+    }
+    egress.allow.extend(fakes.user_addresses().iter().filter_map(|address| shared::egress::Allowed::parse(address)));
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+/// The message that the stack is ready.
+struct Ready<'a> {
+    file: &'a DevFile,
+    folder: &'a Path,
+    demo: Option<&'a Demo>,
+    started: Instant,
+}
+
+impl Ready<'_> {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let mode = if self.demo.is_some() { "sandbox: the outside providers are fakes" } else { "the real providers" };
+        writeln!(out, "Causeway is ready at {} after {:.1} s ({mode}).\n", self.file.url, self.started.elapsed().as_secs_f32())?;
+        for group in GROUPS {
+            if let Some(entry) = self.file.groups.get(group.name) {
+                writeln!(out, "  {:<10}{}{}", group.name, entry.base_url, group.path)?;
+            }
+        }
+        writeln!(out, "\n  data      {} (kept; --fresh empties it)", self.folder.display())?;
+        writeln!(out, "  tokens    {}", self.folder.join(demo::FILE).display())?;
+        let Some(tenant) = self.file.tenants.first() else { return Ok(()) };
+        let Some(services) = self.file.groups.get("services") else { return Ok(()) };
+        writeln!(out, "\nPaste these into another terminal:\n")?;
+        self.services(out, &services.base_url, tenant)?;
+        writeln!(out, "\nCtrl-C stops it.")
+    }
+
+    fn services(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
+        writeln!(out, "# services: connect Slack, send through it, see a test fail, take it away")?;
+        writeln!(out, "API={base}/api/integrations")?;
+        writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
+        match self.demo {
+            Some(demo) => writeln!(out, "SLACK_WEBHOOK_URL={}", demo.slack_webhook_url)?,
+            None => writeln!(out, "SLACK_WEBHOOK_URL=https://hooks.slack.com/services/…   # put your own here")?,
+        }
+        writeln!(out, "{}", SERVICES_LINES)
+    }
+}
+
+/// Nothing but curl, grep and head is needed. `$JSON` keeps the lines short.
+const SERVICES_LINES: &str = r#"JSON='Content-Type: application/json'
+ID=$(curl -sS $API -H "$AUTH" -H "$JSON" -d '{"name":"My Slack","type":"slack","config":{"webhookUrl":"'$SLACK_WEBHOOK_URL'"}}' | grep -o 'int_[a-z0-9]*' | head -n 1); echo created $ID
+curl -sS $API -H "$AUTH"; echo
+curl -sS $API/$ID -H "$AUTH"; echo
+curl -sS -X POST $API/$ID/test -H "$AUTH"; echo
+curl -sS $API/$ID/send -H "$AUTH" -H "$JSON" -d '{"title":"Hello","text":"from Causeway"}'; echo
+curl -sS $API/$ID/test -H "$AUTH" -H "$JSON" -d '{"configOverrides":{"webhookUrl":"https://hooks.slack.com/services/T0/B0/mistyped"}}'; echo
+curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
