@@ -160,6 +160,12 @@ impl Credentials {
         Self { client, stack: stack.into(), ids, remembered: Arc::new(Cache::new(REMEMBERED_SECRETS)) }
     }
 
+    /// The SDK's client, for tools that look at what is stored.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     fn name(&self, owner: &SecretOwner) -> String {
         format!("{}/{owner}", self.stack)
     }

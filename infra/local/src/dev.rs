@@ -110,7 +110,8 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let unwritable = |source| DevError::DevFile { folder: options.data_dir.clone(), source };
     file.write(&options.data_dir).map_err(unwritable)?;
 
-    let ready = Ready { file: &file, folder: &options.data_dir, demo: sandbox.as_ref().map(|sandbox| &sandbox.demo), started };
+    let ready =
+        Ready { file: &file, folder: &options.data_dir, demo: sandbox.as_ref().map(|sandbox| &sandbox.demo), started };
     ready.print(&mut io::stdout().lock()).map_err(DevError::Output)?;
     interrupted().await;
     writeln!(io::stdout(), "\nStopping. What was acknowledged is kept in {}.", options.data_dir.display())
@@ -168,7 +169,12 @@ struct Ready<'a> {
 impl Ready<'_> {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let mode = if self.demo.is_some() { "sandbox: the outside providers are fakes" } else { "the real providers" };
-        writeln!(out, "Causeway is ready at {} after {:.1} s ({mode}).\n", self.file.url, self.started.elapsed().as_secs_f32())?;
+        writeln!(
+            out,
+            "Causeway is ready at {} after {:.1} s ({mode}).\n",
+            self.file.url,
+            self.started.elapsed().as_secs_f32()
+        )?;
         for group in GROUPS {
             if let Some(entry) = self.file.groups.get(group.name) {
                 writeln!(out, "  {:<10}{}{}", group.name, entry.base_url, group.path)?;

@@ -71,7 +71,8 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    const FILES: &'static [&'static str] = &["table.db", "table.db-wal", "table.db-shm", "secrets.db", "secrets.db-wal", "secrets.db-shm", "dev.json"];
+    const FILES: &'static [&'static str] =
+        &["table.db", "table.db-wal", "table.db-shm", "secrets.db", "secrets.db-wal", "secrets.db-shm", "dev.json"];
 
     /// Makes the folder if it is not there, locks it, and empties it if `fresh`.
     ///
@@ -80,7 +81,8 @@ impl DataFolder {
     pub fn open(path: &Path, fresh: bool) -> Result<Self, EmulatorError> {
         let unusable = |source| EmulatorError::Folder { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(EmulatorError::InUse { path: path.to_owned() }),
@@ -146,7 +148,9 @@ impl Emulators {
             tokio::spawn({
                 let stopped = until(stopped.clone());
                 async move {
-                    if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb_listener, database, stopped).await {
+                    if let Err(error) =
+                        dynoxide::server::serve_with_shutdown(dynamodb_listener, database, stopped).await
+                    {
                         tracing::error!(error, "the embedded DynamoDB stopped");
                     }
                 }

@@ -216,7 +216,9 @@ pub async fn token(command: TokenCommand) -> Result<(), OperateError> {
             match platform.tokens.revoke(&tenant, &id).await {
                 Ok(record) => writeln!(out, "{}", row(&record, platform.ids.now()))?,
                 Err(TableError::Missing) => {
-                    return Err(OperateError::Argument(format!("{tenant} has no token {id}; `causeway token list` shows them")));
+                    return Err(OperateError::Argument(format!(
+                        "{tenant} has no token {id}; `causeway token list` shows them"
+                    )));
                 }
                 Err(source) => return Err(failed("the token could not be revoked")(source)),
             }
@@ -256,7 +258,9 @@ impl CreateToken {
                 _ => {
                     let known: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
                     let known = known.join(", ");
-                    return Err(OperateError::Argument(format!("{name:?} is no permission; they are all, read-only, {known}")));
+                    return Err(OperateError::Argument(format!(
+                        "{name:?} is no permission; they are all, read-only, {known}"
+                    )));
                 }
             }
         }
@@ -335,5 +339,9 @@ pub async fn invoke(options: Invoke) -> Result<(), OperateError> {
     let text = answer.text();
     let pretty = answer.json::<Value>().and_then(|value| serde_json::to_string_pretty(&value).ok());
     writeln!(io::stdout(), "{}", pretty.as_deref().unwrap_or(&text))?;
-    if answer.is_success() && answer.header("x-amz-function-error").is_none() { Ok(()) } else { Err(OperateError::Failed) }
+    if answer.is_success() && answer.header("x-amz-function-error").is_none() {
+        Ok(())
+    } else {
+        Err(OperateError::Failed)
+    }
 }

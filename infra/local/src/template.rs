@@ -122,7 +122,8 @@ impl Template {
         let mut functions = BTreeMap::new();
         for (resource, properties) in self.of_type("AWS::Serverless::Function") {
             let name = resource.get("Metadata").and_then(|metadata| metadata.pointer("/BuildProperties/Binary"));
-            let name = name.and_then(Value::as_str).ok_or_else(|| TemplateError::Form("a function has no Binary".into()))?;
+            let name =
+                name.and_then(Value::as_str).ok_or_else(|| TemplateError::Form("a function has no Binary".into()))?;
             let timeout = properties.get("Timeout").and_then(Value::as_u64).unwrap_or(3);
             let mut definition = FunctionDefinition {
                 name: name.to_owned(),
@@ -144,7 +145,8 @@ impl FunctionDefinition {
         let property = |name: &str| event.get("Properties").and_then(|properties| properties.get(name));
         match event.get("Type").and_then(Value::as_str) {
             Some("HttpApi") => {
-                let (method, path) = (property("Method").and_then(Value::as_str), property("Path").and_then(Value::as_str));
+                let (method, path) =
+                    (property("Method").and_then(Value::as_str), property("Path").and_then(Value::as_str));
                 if let (Some(method), Some(path)) = (method, path)
                     && path != "$default"
                 {
@@ -155,7 +157,9 @@ impl FunctionDefinition {
                 let rate = property("Schedule").and_then(Value::as_str).unwrap_or_default();
                 let every = every(rate).ok_or_else(|| TemplateError::Form(format!("{rate:?} is not a rate(…)")))?;
                 let input = match property("Input").and_then(Value::as_str) {
-                    Some(text) => Some(serde_json::from_str(text).map_err(|error| TemplateError::Form(error.to_string()))?),
+                    Some(text) => {
+                        Some(serde_json::from_str(text).map_err(|error| TemplateError::Form(error.to_string()))?)
+                    }
                     None => None,
                 };
                 self.schedules.push(Schedule { every, input });
@@ -185,11 +189,9 @@ fn plain(value: serde_norway::Value) -> Value {
     match value {
         Yaml::Null => Value::Null,
         Yaml::Bool(value) => value.into(),
-        Yaml::Number(number) => number
-            .as_i64()
-            .map(Value::from)
-            .or_else(|| number.as_f64().map(Value::from))
-            .unwrap_or_default(),
+        Yaml::Number(number) => {
+            number.as_i64().map(Value::from).or_else(|| number.as_f64().map(Value::from)).unwrap_or_default()
+        }
         Yaml::String(text) => text.into(),
         Yaml::Sequence(values) => values.into_iter().map(plain).collect(),
         Yaml::Mapping(entries) => entries

@@ -211,7 +211,16 @@ pub struct Outgoing {
 impl Outgoing {
     fn new(method: Method, target: Result<(Url, reqwest::Client), EgressError>) -> Self {
         let repeatable = method.is_safe();
-        Self { target, method, headers: Vec::new(), body: None, repeatable, patience: TOTAL, read_at_most: BODY, problem: None }
+        Self {
+            target,
+            method,
+            headers: Vec::new(),
+            body: None,
+            repeatable,
+            patience: TOTAL,
+            read_at_most: BODY,
+            problem: None,
+        }
     }
 
     /// Adds a header.

@@ -17,7 +17,7 @@ mod error;
 pub mod guard;
 mod upstream;
 
-pub use client::{Answer, Egress, Outgoing};
+pub use client::{Answer, Egress, Names, Outgoing};
 pub use error::EgressError;
 pub use guard::Allowed;
 pub use upstream::Upstream;

@@ -1,5 +1,19 @@
-//! The test kit: a proxy that injects faults between the functions and the AWS emulators, and a double of the Lambda
-//! Runtime API that runs a function's real binary.
+//! The test kit.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`app`] | `TestApp`: the whole stack on a free port, with fakes, faults, a fixed clock, and clients |
+//! | [`fault_proxy`] | a proxy that injects faults between the functions and the AWS emulators |
+//! | [`logs`] | every line logged by the test process |
+//! | [`names`] | a resolver that answers whatever a test wants |
+//! | [`runtime_api`] | a double of the Lambda Runtime API that runs a function's real binary |
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up should say so and end")]
+
+pub mod app;
 pub mod fault_proxy;
+pub mod logs;
+pub mod names;
 pub mod runtime_api;
+
+pub use app::{Answer, Client, TestApp};

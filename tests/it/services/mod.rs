@@ -1,0 +1,3 @@
+//! `/services/api`.
+
+mod list_integrations;

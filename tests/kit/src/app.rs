@@ -1,0 +1,286 @@
+//! `TestApp`: the whole stack on a free port, as `causeway dev --sandbox` runs it, with everything in a test's hands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fakes::{Demo, Fakes};
+use http::{HeaderMap, Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use local::demo::{self, DemoTenant};
+use local::emulators::{Data, Emulators};
+use local::secrets_manager::Options;
+use local::stack::Stack;
+use local::template::Template;
+use serde_json::{Value, json};
+use shared::Platform;
+use shared::clock::{FixedClock, Ids, SystemRandom};
+use shared::config::{AwsConfig, EgressConfig};
+use shared::egress::Egress;
+
+use crate::fault_proxy::{FaultProxy, Service};
+use crate::logs;
+use crate::names::MadeUpNames;
+
+/// The whole stack on a free port: embedded DynamoDB and Secrets Manager behind a fault proxy, fakes for the outside, a
+/// clock that stands still until told, names that the test makes up. Schedules do not run by themselves.
+#[derive(Debug)]
+pub struct TestApp {
+    /// The stack's URL.
+    pub url: String,
+    /// The outside providers.
+    pub fakes: Fakes,
+    /// Credentials that work at the fakes.
+    pub demo: Demo,
+    /// What stands between the functions and both AWS emulators.
+    pub proxy: FaultProxy,
+    /// Time, as the functions and Secrets Manager see it.
+    pub clock: FixedClock,
+    /// What host names resolve to, for addresses that users give.
+    pub names: MadeUpNames,
+    /// The functions' platform, for looking at what is stored. It goes through the proxy.
+    pub platform: Platform,
+    /// The stack's Secrets Manager, past the proxy.
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// The stack's DynamoDB, past the proxy.
+    pub table: aws_sdk_dynamodb::Client,
+    tenants: Vec<DemoTenant>,
+    http: reqwest::Client,
+    _stack: Stack,
+    _emulators: Emulators,
+}
+
+impl TestApp {
+    /// The moment at which the clock stands first.
+    #[must_use]
+    pub fn started_at() -> Timestamp {
+        Timestamp::from_second(1_780_000_000).expect("a moment in range")
+    }
+
+    /// Starts one. Everything ends when it is dropped.
+    pub async fn start() -> Self {
+        logs::collect();
+        let clock = FixedClock::at(Self::started_at());
+        let ids = Ids::new(Arc::new(clock.clone()), Arc::new(SystemRandom));
+        let template = Template::embedded().expect("the template");
+        let now = {
+            let ids = ids.clone();
+            move || ids.now()
+        };
+        let secrets = Options { now: Arc::new(now), ..Options::default() };
+        let emulators = Emulators::start(&template, "causeway", Data::Memory, secrets).await.expect("the emulators");
+        let proxy = FaultProxy::start(emulators.dynamodb).await.expect("the fault proxy");
+        proxy.forward_service_to(Service::SecretsManager, emulators.secrets_manager);
+        let aws = AwsConfig::emulated(proxy.address(), proxy.address());
+        let fakes = Fakes::start().await.expect("the fakes");
+        let demo = fakes.seed_demo();
+        let mut egress = EgressConfig::default();
+        local::dev::redirect(&mut egress, &fakes);
+        let names = MadeUpNames::default();
+        let egress = Egress::with_names(egress, Arc::new(names.clone()));
+        let platform = Platform::with_egress(&aws, egress, ids);
+        let tenants = demo::tenants(&platform, Vec::new()).await.expect("the tenants");
+        let listener = Stack::bind(0).await.expect("a free port");
+        let stack = Stack::serve(listener, &platform, &template, false).await.expect("the stack");
+        proxy.forget_calls();
+        let past = Platform::with_egress(
+            &AwsConfig::emulated(emulators.dynamodb, emulators.secrets_manager),
+            Egress::new(EgressConfig::default()),
+            Ids::default(),
+        );
+        Self {
+            url: stack.url(),
+            fakes,
+            demo,
+            proxy,
+            clock,
+            names,
+            platform,
+            secrets: past.credentials.client().clone(),
+            table: past.table.client().clone(),
+            tenants,
+            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            _stack: stack,
+            _emulators: emulators,
+        }
+    }
+
+    /// A tenant: `acme` or `globex`.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> &DemoTenant {
+        self.tenants.iter().find(|tenant| tenant.name == name).unwrap_or_else(|| panic!("no tenant {name}"))
+    }
+
+    /// The services group's client with all permissions, for `acme`.
+    #[must_use]
+    pub fn services(&self) -> Client {
+        self.services_as(&self.tenant("acme").tokens.admin)
+    }
+
+    /// The services group's client with a token.
+    #[must_use]
+    pub fn services_as(&self, token: &str) -> Client {
+        Client { http: self.http.clone(), base: format!("{}/services", self.url), headers: vec![] }
+            .header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(SignedDuration::from_secs(seconds));
+    }
+
+    /// Invokes a function through Lambda's Invoke API.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Answer {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
+        Answer::of(self.http.post(url).body(event.to_string()).send().await.expect("an answer")).await
+    }
+
+    /// An EventBridge event of the present moment, with an id of its own.
+    #[must_use]
+    pub fn scheduled_event(&self) -> Value {
+        local::stack::scheduled_event(&self.platform)
+    }
+
+    /// An EventBridge event of some seconds from now.
+    #[must_use]
+    pub fn scheduled_event_in(&self, seconds: i64) -> Value {
+        let mut event = self.scheduled_event();
+        let at = self.platform.ids.now().saturating_add(SignedDuration::from_secs(seconds)).expect("a moment in range");
+        event.as_object_mut().expect("an object").insert("time".into(), json!(at));
+        event
+    }
+
+    /// Every item of the table, as DynamoDB holds it.
+    pub async fn all_items(&self) -> String {
+        let output = self.table.scan().table_name("causeway").send().await.expect("the table");
+        format!("{:?}", output.items())
+    }
+
+    /// The names of every secret that is not scheduled for deletion, the stack's own left out.
+    pub async fn secret_names(&self) -> Vec<String> {
+        let output = self.secrets.list_secrets().max_results(100).send().await.expect("the secrets");
+        let names = output.secret_list().iter().filter_map(|secret| secret.name().map(str::to_owned));
+        names.filter(|name| !name.contains("/operator/")).collect()
+    }
+}
+
+/// Sends requests to one group with one token.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same without a header.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(header, _)| header != name);
+        self
+    }
+
+    /// Sends a request with these bytes as they are.
+    pub async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.try_send(method, path, body).await.expect("an answer")
+    }
+
+    /// The same; an answer may fail to come.
+    ///
+    /// # Errors
+    /// Whatever happened instead.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Answer, reqwest::Error> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        Ok(Answer::of(request.timeout(Duration::from_secs(60)).send().await?).await)
+    }
+
+    async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.clone().header("content-type", "application/json").send(method, path, body.to_string()).await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "").await
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.json(Method::POST, path, body).await
+    }
+
+    /// `POST` without a body.
+    pub async fn post_empty(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, "").await
+    }
+
+    /// `PUT` with a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.json(Method::PUT, path, body).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, "").await
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body as text.
+    pub text: String,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.expect("a body") }
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    /// The body as JSON, if the status is this one.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// A text of the body, by JSON pointer.
+    #[must_use]
+    #[track_caller]
+    pub fn str(&self, pointer: &str) -> String {
+        let value = self.json();
+        let text = value.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_else(|| panic!("no text at {pointer} in {}", self.text)).to_owned()
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}

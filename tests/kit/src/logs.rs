@@ -1,0 +1,33 @@
+//! Every line logged by the test process, as it would go out: redacted JSON.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, Once, PoisonError};
+
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static STARTED: Once = Once::new();
+
+struct Collect;
+
+impl Write for Collect {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts collecting, once in a process: our own lines at every level, others' from `info`.
+pub fn collect() {
+    STARTED.call_once(|| {
+        shared::telemetry::init_with(|| Collect, "info,shared=trace,services=trace,sweep=trace,local=trace");
+    });
+}
+
+/// Everything logged so far.
+#[must_use]
+pub fn all() -> String {
+    String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+}
