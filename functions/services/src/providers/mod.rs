@@ -127,7 +127,7 @@ fn undelivered(provider: &str, error: &EgressError) -> Refusal {
     Refusal::Unknown { message: format!("{provider} gave {error}; the message may or may not have been delivered.") }
 }
 
-/// What it means for a message that the answer is a success in form, but not what the provider says to a message it took.
+/// What it means for a message that the answer looks like a success but is not what the provider says to one it took.
 fn unconfirmed(provider: &str, answer: &Answer) -> Refusal {
     let status = answer.status;
     Refusal::Unknown {
