@@ -7,9 +7,12 @@
 mod ai_gateway;
 mod config;
 mod discord;
+mod email;
 mod resend;
 mod sendgrid;
 mod slack;
+#[cfg(test)]
+mod stand_in;
 mod telegram;
 mod web3;
 mod webhook;
@@ -132,6 +135,21 @@ fn unexpected(provider: &str, answer: &Answer) -> Report {
     }
 }
 
+/// The verdict for a config that lacks a key which the type requires: there is nothing to judge.
+fn incomplete(key: &str) -> Report {
+    Report::inconclusive(format!("the config has no {key}"))
+}
+
+/// True for a web page: what a login wall, a proxy in between or a wrong address answers, never an API's own word.
+fn is_page(answer: &Answer) -> bool {
+    answer.header("content-type").is_some_and(|value| value.to_ascii_lowercase().contains("html"))
+}
+
+/// What a type that is no channel says to a message.
+fn not_a_channel(provider: &str) -> Refusal {
+    Refusal::unusable("type", format!("{provider} is not a channel: no message can be sent through it"))
+}
+
 /// What it means for a message that no answer came.
 fn undelivered(provider: &str, error: &EgressError) -> Refusal {
     if error.was_not_sent() {
@@ -142,6 +160,16 @@ fn undelivered(provider: &str, error: &EgressError) -> Refusal {
         };
     }
     Refusal::Unknown { message: format!("{provider} gave {error}; the message may or may not have been delivered.") }
+}
+
+/// What it means for a message that the answer looks like a success but is not what the provider says to one it took.
+fn unconfirmed(provider: &str, answer: &Answer) -> Refusal {
+    let status = answer.status;
+    Refusal::Unknown {
+        message: format!(
+            "{provider} answered in an unexpected way (HTTP {status}); the message may or may not have been delivered."
+        ),
+    }
 }
 
 /// What it means for a message that the provider throttles or has trouble of its own.
