@@ -188,7 +188,9 @@ impl Config {
         secret: Option<&SecretString>,
     ) -> Result<Self, &'static str> {
         let mut secrets: BTreeMap<String, String> = match secret {
-            Some(document) => serde_json::from_str(document.expose_secret()).map_err(|_| "it is not an object of texts")?,
+            Some(document) => {
+                serde_json::from_str(document.expose_secret()).map_err(|_| "it is not an object of texts")?
+            }
             None => BTreeMap::new(),
         };
         let mut values = BTreeMap::new();
@@ -260,7 +262,8 @@ impl Config {
     /// True if the other config has the same secret part.
     #[must_use]
     pub fn same_secrets(&self, other: &Self) -> bool {
-        let document = |config: &Self| config.secret_document().map(|(_, document)| document.expose_secret().to_owned());
+        let document =
+            |config: &Self| config.secret_document().map(|(_, document)| document.expose_secret().to_owned());
         document(self) == document(other)
     }
 
@@ -324,8 +327,17 @@ fn text_of(value: &Json) -> String {
 }
 
 /// Headers that the client of the request sets itself.
-const RESERVED_HEADERS: &[&str] =
-    &["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "proxy-authorization"];
+const RESERVED_HEADERS: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "proxy-authorization",
+];
 
 impl Shape {
     /// What is accepted, for messages.
@@ -346,24 +358,37 @@ impl Shape {
     fn read(self, value: Json) -> Result<Json, String> {
         let wrong = || format!("must be {}", self.accepted());
         match (self, value) {
-            (Self::Number, Json::Number(number)) => number.as_u64().filter(|number| *number > 0).map(Json::from).ok_or_else(wrong),
+            (Self::Number, Json::Number(number)) => {
+                number.as_u64().filter(|number| *number > 0).map(Json::from).ok_or_else(wrong)
+            }
             (Self::Number, Json::String(text)) => {
                 let digits = text.trim();
-                let number = digits.parse::<u64>().ok().filter(|number| *number > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+                let number = digits
+                    .parse::<u64>()
+                    .ok()
+                    .filter(|number| *number > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()));
                 number.map(Json::from).ok_or_else(wrong)
             }
             (Self::Headers, Json::Object(headers)) => headers_of(headers),
             (Self::Number | Self::Headers, _) => Err(wrong()),
             (_, Json::String(text)) => {
                 let text = text.trim();
-                let fits = !text.is_empty() && !text.chars().any(char::is_control) && match self {
-                    Self::Text(most) => text.chars().count() <= most,
-                    Self::Url => text.len() <= 8192 && Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
-                    Self::Email => is_email(text),
-                    Self::Choice(choices) => choices.contains(&text),
-                    Self::EvmAddress => text.strip_prefix("0x").is_some_and(|digits| digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())),
-                    Self::Number | Self::Headers => false,
-                };
+                let fits = !text.is_empty()
+                    && !text.chars().any(char::is_control)
+                    && match self {
+                        Self::Text(most) => text.chars().count() <= most,
+                        Self::Url => {
+                            text.len() <= 8192
+                                && Url::parse(text)
+                                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+                        }
+                        Self::Email => is_email(text),
+                        Self::Choice(choices) => choices.contains(&text),
+                        Self::EvmAddress => text.strip_prefix("0x").is_some_and(|digits| {
+                            digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+                        }),
+                        Self::Number | Self::Headers => false,
+                    };
                 if fits { Ok(Json::from(text)) } else { Err(wrong()) }
             }
             _ => Err(wrong()),
@@ -408,8 +433,15 @@ pub fn is_email(text: &str) -> bool {
         None => text,
     };
     let Some((local, domain)) = address.rsplit_once('@') else { return false };
-    let clean = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;\"@".contains(c));
-    address.len() <= 254 && clean(local) && clean(domain) && domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.')
+    let clean = |part: &str| {
+        !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;\"@".contains(c))
+    };
+    address.len() <= 254
+        && clean(local)
+        && clean(domain)
+        && domain.contains('.')
+        && !domain.starts_with('.')
+        && !domain.ends_with('.')
 }
 
 fn headers_of(headers: Map<String, Json>) -> Result<Json, String> {
@@ -417,7 +449,9 @@ fn headers_of(headers: Map<String, Json>) -> Result<Json, String> {
         return Err("must have at most 50 headers".into());
     }
     for (name, value) in &headers {
-        let token = !name.is_empty() && name.len() <= 256 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let token = !name.is_empty()
+            && name.len() <= 256
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
         if !token {
             return Err("has a header name that HTTP does not allow".into());
         }
@@ -447,12 +481,16 @@ mod tests {
 
     fn change(given: Json) -> Result<ConfigChange, Vec<String>> {
         let Json::Object(given) = given else { unreachable!() };
-        ConfigChange::parse(FIELDS, "config", given).map_err(|problems| problems.into_iter().map(|problem| problem.field).collect())
+        ConfigChange::parse(FIELDS, "config", given)
+            .map_err(|problems| problems.into_iter().map(|problem| problem.field).collect())
     }
 
     #[test]
     fn problems_are_all_named() {
-        let named = change(json!({ "token": 5, "url": "ftp://x", "colour": "red", "chainId": "0x1", "headers": { "Host": "x" } })).unwrap_err();
+        let named = change(
+            json!({ "token": 5, "url": "ftp://x", "colour": "red", "chainId": "0x1", "headers": { "Host": "x" } }),
+        )
+        .unwrap_err();
         assert_eq!(named, ["config.token", "config.url", "config.colour", "config.chainId", "config.headers"]);
     }
 
@@ -465,7 +503,8 @@ mod tests {
 
     #[test]
     fn a_change_merges_null_deletes_and_an_empty_secret_stays() {
-        let before = Config::default().changed_by(change(json!({ "token": "old", "url": "https://a.example", "chainId": "137" })).unwrap());
+        let before = Config::default()
+            .changed_by(change(json!({ "token": "old", "url": "https://a.example", "chainId": "137" })).unwrap());
         assert_eq!(before.number("chainId"), Some(137));
         let after = before.clone().changed_by(change(json!({ "token": "", "url": null })).unwrap());
         assert_eq!(after.secret("token").map(ExposeSecret::expose_secret), Some("old"));
@@ -482,7 +521,10 @@ mod tests {
         let (keys, document) = config.secret_document().unwrap();
         assert_eq!(keys, ["headers", "token"]);
         assert_eq!(Config::from_parts(FIELDS, &config.plain(), Some(&document)).unwrap(), config);
-        assert_eq!(Json::Object(config.disclosed(FIELDS)), json!({ "token": "s3cret", "chainId": 1, "headers": { "X-Key": "hidden" } }));
+        assert_eq!(
+            Json::Object(config.disclosed(FIELDS)),
+            json!({ "token": "s3cret", "chainId": 1, "headers": { "X-Key": "hidden" } })
+        );
         let printed = format!("{config:?}");
         assert!(!printed.contains("s3cret") && !printed.contains("hidden"), "{printed}");
     }
@@ -492,7 +534,9 @@ mod tests {
         for good in ["a@b.example", "Ops <a.b+c@b.example>", "ä@bücher.example"] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "a@b", "a b@c.example", "@b.example", "a@.example", "<a@b.example", "a@b.example, c@d.example"] {
+        for bad in
+            ["", "a", "a@b", "a b@c.example", "@b.example", "a@.example", "<a@b.example", "a@b.example, c@d.example"]
+        {
             assert!(!is_email(bad), "{bad}");
         }
     }

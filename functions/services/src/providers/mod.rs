@@ -175,7 +175,10 @@ fn unconfirmed(provider: &str, answer: &Answer) -> Refusal {
 /// What it means for a message that the provider throttles or has trouble of its own.
 fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration>) -> Refusal {
     if answer.status == 429 {
-        return Refusal::throttled(format!("{provider} is being sent too much just now."), retry_after.or(answer.retry_after()));
+        return Refusal::throttled(
+            format!("{provider} is being sent too much just now."),
+            retry_after.or(answer.retry_after()),
+        );
     }
     Refusal::Refused {
         message: format!("{provider} did not take the message (HTTP {}).", answer.status),

@@ -104,5 +104,6 @@ pub(super) fn message(text: &str, to: &[&str]) -> Message {
         title: None,
         to: (!to.is_empty()).then_some(Recipients(to)),
         idempotency_key: "the-key".into(),
+        at: jiff::Timestamp::UNIX_EPOCH,
     }
 }
