@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// A message for any channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -13,6 +15,8 @@ pub struct Message {
     pub to: Option<Recipients>,
     /// The same in every repetition of the request, for providers that recognise repetitions.
     pub idempotency_key: String,
+    /// When this attempt is made.
+    pub at: Timestamp,
 }
 
 /// Whom a message is for: e-mail addresses, or one chat id or channel. Never empty.
