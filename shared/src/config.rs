@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use secrecy::SecretString;
 use url::Url;
 
 use crate::egress::{Allowed, Upstream};
@@ -50,6 +51,8 @@ pub struct EgressConfig {
     pub endpoints: BTreeMap<Upstream, Url>,
     /// `CAUSEWAY_EGRESS_ALLOW`: comma-separated `host:port` that users may address although they are not public.
     pub allow: Vec<Allowed>,
+    /// `CAUSEWAY_<UPSTREAM>_API_KEY`: the operator's own key with an upstream.
+    pub keys: BTreeMap<Upstream, SecretString>,
 }
 
 /// One variable that cannot be used as it is.
@@ -172,7 +175,11 @@ impl Reader {
                 None => self.problem("CAUSEWAY_EGRESS_ALLOW", format!("{entry:?} is not host:port")),
             }
         }
-        EgressConfig { endpoints, allow }
+        let keys = Upstream::ALL.iter().filter_map(|upstream| {
+            let key = self.optional(&format!("CAUSEWAY_{}_API_KEY", upstream.name()))?;
+            Some((*upstream, SecretString::from(key)))
+        });
+        EgressConfig { endpoints, allow, keys: keys.collect() }
     }
 }
 
@@ -194,6 +201,8 @@ impl AwsConfig {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -233,8 +242,11 @@ mod tests {
             ("AWS_REGION", "eu-central-1"),
             ("CAUSEWAY_ENDPOINT_SLACK_API", "http://127.0.0.1:9/base"),
             ("CAUSEWAY_EGRESS_ALLOW", "127.0.0.1:9000,internal.example:443"),
+            ("CAUSEWAY_ETHERSCAN_API_KEY", " s3cret "),
         ]))
         .unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert_eq!(config.egress.keys[&Upstream::Etherscan].expose_secret(), "s3cret");
         assert_eq!(config.aws.table, "causeway-table");
         assert_eq!(config.egress.endpoints.len(), 1);
         assert_eq!(config.egress.allow.len(), 2);

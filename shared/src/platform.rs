@@ -1,6 +1,7 @@
 //! Everything shared, assembled: what a function is given.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -9,13 +10,15 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lc_rs::hmac;
 use aws_sdk_dynamodb::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 use crate::auth::{Authenticator, TokenStore};
 use crate::clock::Ids;
 use crate::config::{AwsConfig, Config, Identity};
 use crate::credentials::{CredentialError, Credentials, disclose};
-use crate::egress::Egress;
+use crate::egress::{Egress, Upstream};
 use crate::table::Table;
 
 /// What a function stands on. Cheap to clone.
@@ -34,7 +37,11 @@ pub struct Platform {
     /// Tokens, for their operator.
     pub tokens: TokenStore,
     signing_key: Arc<OnceCell<hmac::Key>>,
+    operator_keys: Arc<Mutex<BTreeMap<Upstream, (Timestamp, Option<SecretString>)>>>,
 }
+
+/// For how long an operator's key, or that there is none, is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
 
 impl Platform {
     /// The stack's own secret that cursors are signed with.
@@ -64,7 +71,33 @@ impl Platform {
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
         let tokens = TokenStore::new(table.clone(), ids.clone());
         let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
-        Self { ids, table, credentials, egress, authenticator, tokens, signing_key: Arc::new(OnceCell::new()) }
+        let (signing_key, operator_keys) = (Arc::new(OnceCell::new()), Arc::default());
+        Self { ids, table, credentials, egress, authenticator, tokens, signing_key, operator_keys }
+    }
+
+    /// The operator's own key with `upstream`, if there is one: `CAUSEWAY_<UPSTREAM>_API_KEY`, or the stack's secret
+    /// `operator/<upstream>` with the name in lower case.
+    ///
+    /// # Errors
+    /// [`CredentialError`] if it cannot be told.
+    pub async fn operator_key(&self, upstream: Upstream) -> Result<Option<SecretString>, CredentialError> {
+        if let Some(key) = self.egress.operator_key(upstream) {
+            return Ok(Some(key));
+        }
+        let now = self.ids.now();
+        let remembered = |keys: &BTreeMap<Upstream, (Timestamp, Option<SecretString>)>| {
+            keys.get(&upstream).filter(|(at, _)| now.duration_since(*at) < REMEMBERED).map(|(_, key)| key.clone())
+        };
+        if let Some(key) = remembered(&self.operator_keys.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(key);
+        }
+        let key = match self.credentials.own(&format!("operator/{}", upstream.name().to_ascii_lowercase())).await {
+            Ok(key) => Some(key),
+            Err(CredentialError::Missing) => None,
+            Err(error) => return Err(error),
+        };
+        self.operator_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream, (now, key.clone()));
+        Ok(key)
     }
 
     /// The key that cursors are signed with, read when first needed.

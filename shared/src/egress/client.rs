@@ -122,6 +122,12 @@ impl Egress {
         overridden.unwrap_or_else(|| upstream.default_url().to_owned())
     }
 
+    /// The operator's own key with `upstream`, if the environment holds one.
+    #[must_use]
+    pub fn operator_key(&self, upstream: Upstream) -> Option<SecretString> {
+        self.inner.config.keys.get(&upstream).cloned()
+    }
+
     /// A request to a provider, by its documented path (with a leading slash).
     pub fn upstream(&self, method: Method, upstream: Upstream, path: &str) -> Outgoing {
         let url = Url::parse(&format!("{}{path}", self.base(upstream)));

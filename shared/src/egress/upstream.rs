@@ -46,6 +46,30 @@ upstreams! {
     Resend = "RESEND", "https://api.resend.com";
     /// Vercel's AI gateway: `/v1/…`.
     AiGateway = "AI_GATEWAY", "https://ai-gateway.vercel.sh";
+    /// Binance: `/api/v3/…`, `/sapi/v1/…`.
+    Binance = "BINANCE", "https://api.binance.com";
+    /// Coinbase: `/v2/…`, `/api/v3/brokerage/…`.
+    Coinbase = "COINBASE", "https://api.coinbase.com";
+    /// Kraken: `/0/…`.
+    Kraken = "KRAKEN", "https://api.kraken.com";
+    /// KuCoin: `/api/v1/…`.
+    Kucoin = "KUCOIN", "https://api.kucoin.com";
+    /// Bybit: `/v5/…`.
+    Bybit = "BYBIT", "https://api.bybit.com";
+    /// OKX: `/api/v5/…`.
+    Okx = "OKX", "https://www.okx.com";
+    /// Bitfinex: `/v2/auth/…`.
+    Bitfinex = "BITFINEX", "https://api.bitfinex.com";
+    /// Gemini: `/v1/…`.
+    Gemini = "GEMINI", "https://api.gemini.com";
+    /// Etherscan, every chain: `/v2/api?chainid=…`.
+    Etherscan = "ETHERSCAN", "https://api.etherscan.io";
+    /// Blockscout, every chain: `/{chain_id}/api/v2/…`.
+    Blockscout = "BLOCKSCOUT", "https://api.blockscout.com";
+    /// An Esplora server of Bitcoin's main network: `/api/…`.
+    Esplora = "ESPLORA", "https://blockstream.info";
+    /// A Solana node: `POST /`.
+    SolanaRpc = "SOLANA_RPC", "https://api.mainnet-beta.solana.com";
 }
 
 impl Upstream {

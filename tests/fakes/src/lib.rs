@@ -16,6 +16,7 @@
 pub mod ai_gateway;
 mod demo;
 pub mod discord;
+pub mod esplora;
 pub mod evm;
 pub mod fault;
 mod host;
@@ -31,6 +32,7 @@ use std::io;
 use crate::ai_gateway::{AiGateway, OpenAiCompatible};
 pub use crate::demo::Demo;
 use crate::discord::Discord;
+use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
@@ -63,6 +65,8 @@ pub struct Fakes {
     pub webhook: WebhookReceiver,
     /// A node of EVM chains.
     pub evm: EvmNode,
+    /// An Esplora server of Bitcoin.
+    pub esplora: Esplora,
 }
 
 impl Fakes {
@@ -82,6 +86,7 @@ impl Fakes {
             openai_compatible: OpenAiCompatible::start().await?,
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
+            esplora: Esplora::start().await?,
         })
     }
 
@@ -97,6 +102,7 @@ impl Fakes {
             ("SENDGRID_EU", self.sendgrid_eu.host.origin()),
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
+            ("ESPLORA", self.esplora.host.origin()),
         ]
     }
 

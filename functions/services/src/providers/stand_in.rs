@@ -138,7 +138,7 @@ impl Double {
 pub(super) fn egress(upstreams: &[(Upstream, &StandIn)], allowed: &[&StandIn]) -> Egress {
     let endpoints = upstreams.iter().map(|(upstream, stand_in)| (*upstream, stand_in.url.clone())).collect();
     let allow = allowed.iter().filter_map(|stand_in| Allowed::parse(stand_in.url.authority())).collect();
-    Egress::new(EgressConfig { endpoints, allow })
+    Egress::new(EgressConfig { endpoints, allow, ..EgressConfig::default() })
 }
 
 /// An answer with a JSON body, or, where the text is not JSON, with an HTML page.
@@ -155,7 +155,7 @@ pub(super) fn answer(status: u16, headers: &[(&'static str, &'static str)], body
 /// A way out that leads nowhere: whoever uses it gets no answer.
 pub(super) fn nowhere() -> Egress {
     let endpoints = Upstream::ALL.iter().map(|upstream| (*upstream, Url::parse("http://127.0.0.1:1").unwrap()));
-    Egress::new(EgressConfig { endpoints: endpoints.collect(), allow: Vec::new() })
+    Egress::new(EgressConfig { endpoints: endpoints.collect(), ..EgressConfig::default() })
 }
 
 /// A config, as a request would give it.

@@ -1,0 +1,3 @@
+//! Chains, asked by an address.
+
+pub mod bitcoin;
