@@ -37,8 +37,11 @@ pub struct Platform {
     /// Tokens, for their operator.
     pub tokens: TokenStore,
     signing_key: Arc<OnceCell<hmac::Key>>,
-    operator_keys: Arc<Mutex<BTreeMap<Upstream, (Timestamp, Option<SecretString>)>>>,
+    operator_keys: Arc<Mutex<OperatorKeys>>,
 }
+
+/// When each key was looked for, and what was found.
+type OperatorKeys = BTreeMap<Upstream, (Timestamp, Option<SecretString>)>;
 
 /// For how long an operator's key, or that there is none, is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
@@ -85,7 +88,7 @@ impl Platform {
             return Ok(Some(key));
         }
         let now = self.ids.now();
-        let remembered = |keys: &BTreeMap<Upstream, (Timestamp, Option<SecretString>)>| {
+        let remembered = |keys: &OperatorKeys| {
             keys.get(&upstream).filter(|(at, _)| now.duration_since(*at) < REMEMBERED).map(|(_, key)| key.clone())
         };
         if let Some(key) = remembered(&self.operator_keys.lock().unwrap_or_else(PoisonError::into_inner)) {
