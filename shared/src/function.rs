@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Ids;
 use crate::config::Config;
-use crate::job::{Job, JobError, ScheduledEvent};
+use crate::job::{Event, Job, JobError};
 use crate::table::{TableError, keys};
 use crate::{Platform, deadline, telemetry};
 
@@ -19,7 +19,7 @@ use crate::{Platform, deadline, telemetry};
 pub enum Function {
     /// Answers API Gateway's requests.
     Api(Router),
-    /// Runs on a schedule.
+    /// Runs on a schedule, or on the table's stream.
     Job(Arc<dyn Job>),
 }
 
@@ -68,7 +68,7 @@ impl Function {
                 serde_json::to_value(response).map_err(|error| malformed(&error))
             }
             Self::Job(job) => {
-                let event: ScheduledEvent = serde_json::from_value(event).map_err(|error| malformed(&error))?;
+                let event: Event = serde_json::from_value(event).map_err(|error| malformed(&error))?;
                 run_job(job.as_ref(), event, left)
                     .await
                     .map_err(|error| Failure { error_type: "JobError", message: error.to_string() })
@@ -81,8 +81,14 @@ fn malformed(error: &serde_json::Error) -> Failure {
     Failure { error_type: "MalformedEvent", message: error.to_string() }
 }
 
-async fn run_job(job: &dyn Job, event: ScheduledEvent, left: Duration) -> Result<Value, JobError> {
-    let outcome = deadline::within(left, job.run(event)).await;
+async fn run_job(job: &dyn Job, event: Event, left: Duration) -> Result<Value, JobError> {
+    let work = async {
+        match event {
+            Event::Schedule(event) => job.run(event).await,
+            Event::Stream(event) => job.run_stream(event).await,
+        }
+    };
+    let outcome = deadline::within(left, work).await;
     match &outcome {
         Ok(result) => tracing::info!(%result, "the job ran"),
         Err(error) => {
@@ -112,7 +118,7 @@ pub async fn run_api(api: impl FnOnce(&Platform) -> Router) -> Result<(), lambda
     lambda_http::run(api(&platform)).await
 }
 
-/// A Lambda main for a scheduled function.
+/// A Lambda main for a function that runs on a schedule or on the table's stream.
 ///
 /// # Errors
 /// A configuration that cannot be used, or the runtime's own.

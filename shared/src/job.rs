@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Ids;
-use crate::table::{Record, Stored, Table, TableError, keys};
+use crate::table::{Key, Record, Stored, Table, TableError, keys};
 
 /// An EventBridge event: what a schedule sends.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,11 +29,60 @@ impl ScheduledEvent {
     }
 }
 
+/// A batch of a table's stream: which items were written.
+#[derive(Debug, Clone, Deserialize)]
+pub struct StreamEvent {
+    #[serde(rename = "Records")]
+    records: Vec<StreamRecord>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamRecord {
+    dynamodb: StreamChange,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamChange {
+    #[serde(rename = "Keys")]
+    keys: StreamKeys,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamKeys {
+    pk: StreamText,
+    sk: StreamText,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct StreamText {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+impl StreamEvent {
+    /// The keys of the items that were written.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let keys = self.records.iter().map(|record| &record.dynamodb.keys);
+        keys.map(|keys| Key::new(&keys.pk.text, &keys.sk.text)).collect()
+    }
+}
+
+/// What starts a job.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// A table's stream.
+    Stream(StreamEvent),
+    /// A schedule.
+    Schedule(ScheduledEvent),
+}
+
 /// Why a job gave up. The runtime reports it, and the event is delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The event is not one that a schedule sends.
-    #[error("the event is not a scheduled event: {0}")]
+    /// The event is not one that the job takes.
+    #[error("the event is not one that this function takes: {0}")]
     Event(#[source] serde_json::Error),
     /// The table did not do as it was asked.
     #[error("the table failed")]
@@ -46,7 +95,7 @@ pub enum JobError {
     Result(#[source] serde_json::Error),
 }
 
-/// A scheduled function.
+/// A function that works in the background.
 #[async_trait::async_trait]
 pub trait Job: Send + Sync {
     /// Works until done or until the deadline is near, and says what it did.
@@ -54,6 +103,14 @@ pub trait Job: Send + Sync {
     /// # Errors
     /// [`JobError`] if it could not go on; what was done stays done.
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError>;
+
+    /// The same for what was written to the table, in a job that takes its stream.
+    ///
+    /// # Errors
+    /// [`JobError`] if it could not go on; what was done stays done.
+    async fn run_stream(&self, _event: StreamEvent) -> Result<serde_json::Value, JobError> {
+        Err(JobError::Event(serde::de::Error::custom("it is a batch of a stream")))
+    }
 }
 
 /// One run of a job over everything that was due when it began. It outlives an invocation.

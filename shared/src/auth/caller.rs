@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
 use crate::Platform;
@@ -49,6 +50,11 @@ impl<P: Needs, S: Send + Sync> FromRequestParts<S> for Caller<P> {
     }
 }
 
+/// Says of a request that its token counts only together with the client that it was issued to. The frame of a group
+/// that asks for that puts it there, so that nothing inside can be reached past it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsksForClient;
+
 /// The token's record, looked up once a request.
 pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
     if let Some(record) = parts.extensions.get::<Arc<TokenRecord>>() {
@@ -56,10 +62,25 @@ pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, 
     }
     let platform = parts.extensions.get::<Platform>().cloned().ok_or(ApiError::misassembled("no platform"))?;
     let token = bearer(parts)?;
-    let record = platform.authenticator.authenticate(&token).await.map_err(|error| match error {
-        Unauthenticated::Unknown => ApiError::Unauthorized { detail: "The token is unknown, expired or revoked." },
-        Unauthenticated::Unavailable(source) => ApiError::from(source),
-    })?;
+    let client = match parts.extensions.get::<AsksForClient>() {
+        Some(AsksForClient) => Some(Client::of(parts)?),
+        None => None,
+    };
+    // With a client, one text for whatever is wrong: it must not tell which part of a guess was right.
+    let unknown = ApiError::Unauthorized {
+        detail: match client {
+            Some(_) => "The token is unknown, expired or revoked, or was not issued to this client.",
+            None => "The token is unknown, expired or revoked.",
+        },
+    };
+    let record = match platform.authenticator.authenticate(&token).await {
+        Ok(record) => record,
+        Err(Unauthenticated::Unknown) => return Err(unknown),
+        Err(Unauthenticated::Unavailable(source)) => return Err(ApiError::from(source)),
+    };
+    if client.is_some_and(|client| !record.was_issued_to(&client.id, client.secret.expose_secret())) {
+        return Err(unknown);
+    }
     let record = Arc::new(record);
     tracing::Span::current().record("tenant", record.tenant.as_str());
     parts.extensions.insert(Arc::clone(&record));
@@ -76,5 +97,25 @@ fn bearer(parts: &Parts) -> Result<Token, ApiError> {
             Ok(Token::shown(token.trim()))
         }
         _ => Err(malformed),
+    }
+}
+
+/// The client that a request shows.
+struct Client {
+    id: String,
+    secret: SecretString,
+}
+
+impl Client {
+    fn of(parts: &Parts) -> Result<Self, ApiError> {
+        let shown = |name: &str| {
+            let mut values = parts.headers.get_all(name).iter();
+            let value = values.next()?.to_str().ok()?.trim().to_owned();
+            (!value.is_empty() && values.next().is_none()).then_some(value)
+        };
+        let id = shown("x-client-id").ok_or(ApiError::Unauthorized { detail: "The X-Client-Id header is missing." })?;
+        let secret = shown("x-client-secret").map(SecretString::from);
+        let secret = secret.ok_or(ApiError::Unauthorized { detail: "The X-Client-Secret header is missing." })?;
+        Ok(Self { id, secret })
     }
 }

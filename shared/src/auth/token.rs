@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Permission, Principal, Tenant};
 use crate::clock::Ids;
 use crate::digest::sha256_hex;
-use crate::table::{Creation, Record, Table, TableError, keys};
+use crate::table::{Record, Table, TableError, keys};
 
 /// For how long a look-up is remembered, so also how long a revoked token may still work.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
@@ -168,12 +168,14 @@ impl TokenStore {
             client_secret_hash: client_secret.map(|secret| sha256_hex(secret.expose_secret().as_bytes())),
         };
         let tenant = TenantRecord { tenant: record.tenant.clone() };
-        let writes = vec![
-            Creation::new(keys::token(&record.hash), &record)?,
-            Creation::new(keys::Key::new(keys::tokens_of(&record.tenant), &record.id), &record)?,
-            Creation::or_replace(keys::Key::new(keys::TENANTS, record.tenant.as_str()), &tenant)?,
-        ];
-        self.table.create_together(writes, reservation.uuid()).await?;
+        let listed = keys::Key::new(keys::tokens_of(&record.tenant), &record.id);
+        self.table
+            .together()
+            .create(&keys::token(&record.hash), &record)?
+            .create(&listed, &record)?
+            .put(&keys::Key::new(keys::TENANTS, record.tenant.as_str()), &tenant)?
+            .write()
+            .await?;
         Ok(Minted { token, record })
     }
 

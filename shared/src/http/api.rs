@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, field};
 
 use super::{ApiError, Problem, RequestId};
+use crate::auth::caller::AsksForClient;
 use crate::{Platform, deadline};
 
 /// Writes an error in a group's envelope: status, headers and body. `x-request-id` and `Retry-After` are added by the
@@ -39,6 +40,7 @@ pub struct Api;
 struct Frame {
     platform: Platform,
     group: Group,
+    asks_for_client: bool,
 }
 
 /// API Gateway gives up after 30 s, so a request outside of Lambda has no longer either.
@@ -47,15 +49,26 @@ const LONGEST: Duration = Duration::from_secs(29);
 impl Api {
     /// The group's routes, framed: unknown paths and methods answer in its envelope too.
     pub fn frame(platform: &Platform, group: Group, routes: Router) -> Router {
+        Frame { platform: platform.clone(), group, asks_for_client: false }.around(routes)
+    }
+
+    /// The same, and a token counts only with `X-Client-Id` and `X-Client-Secret` of the client that it was issued to.
+    pub fn frame_for_clients(platform: &Platform, group: Group, routes: Router) -> Router {
+        Frame { platform: platform.clone(), group, asks_for_client: true }.around(routes)
+    }
+}
+
+impl Frame {
+    fn around(self, routes: Router) -> Router {
         routes
             .fallback(|| async { ApiError::NotFound { what: "Path" } })
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-            .layer(middleware::from_fn_with_state(Frame { platform: platform.clone(), group }, frame))
+            .layer(middleware::from_fn_with_state(self, frame))
     }
 }
 
 async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
-    let Frame { platform, group } = frame;
+    let Frame { platform, group, asks_for_client } = frame;
     let started = Instant::now();
     let request_id = RequestId::of(request.headers(), &platform.ids);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -71,6 +84,9 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     );
     request.extensions_mut().insert(platform);
     request.extensions_mut().insert(group);
+    if asks_for_client {
+        request.extensions_mut().insert(AsksForClient);
+    }
     request.extensions_mut().insert(request_id.clone());
     async {
         let response = deadline::within(left, catch(next.run(request))).await;

@@ -18,13 +18,38 @@ pub struct FieldProblem {
     pub code: &'static str,
     /// What is wrong and what is accepted.
     pub message: String,
+    /// What is accepted, by itself.
+    pub expected: Option<String>,
+    /// What came instead: a parameter's value, or what kind of value a field had. Never a field's value, which may be
+    /// secret.
+    pub received: Option<String>,
+    /// True if it came in the query.
+    pub in_query: bool,
 }
 
 impl FieldProblem {
     /// A problem of `field`.
     #[must_use]
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { field: field.into(), code, message: message.into() }
+        Self { field: field.into(), code, message: message.into(), expected: None, received: None, in_query: false }
+    }
+
+    /// The same, saying what is accepted.
+    #[must_use]
+    pub fn expecting(self, expected: impl Into<String>) -> Self {
+        Self { expected: Some(expected.into()), ..self }
+    }
+
+    /// The same, of a query parameter.
+    #[must_use]
+    pub fn in_query(self) -> Self {
+        Self { in_query: true, ..self }
+    }
+
+    /// The same, saying what came instead.
+    #[must_use]
+    pub fn receiving(self, received: impl Into<String>) -> Self {
+        Self { received: Some(received.into()), ..self }
     }
 }
 
@@ -62,6 +87,8 @@ pub enum ApiError {
         detail: String,
         /// When it may be worth trying again.
         retry_after: Option<Duration>,
+        /// The id of what stands in the way, where that is the caller's own.
+        existing: Option<String>,
     },
     /// 413.
     #[error("the body is larger than {limit} bytes")]
@@ -121,7 +148,19 @@ impl ApiError {
     /// A conflict with the present state.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::Conflict { detail: detail.into(), retry_after: None }
+        Self::Conflict { detail: detail.into(), retry_after: None, existing: None }
+    }
+
+    /// What is to be created is there already, under this id.
+    #[must_use]
+    pub fn exists(detail: impl Into<String>, existing: impl Into<String>) -> Self {
+        Self::Conflict { detail: detail.into(), retry_after: None, existing: Some(existing.into()) }
+    }
+
+    /// Something else is at it just now.
+    #[must_use]
+    pub fn busy(detail: impl Into<String>, retry_after: Duration) -> Self {
+        Self::Conflict { detail: detail.into(), retry_after: Some(retry_after), existing: None }
     }
 
     /// Our own fault.
@@ -169,10 +208,10 @@ impl ApiError {
 impl From<TableError> for ApiError {
     fn from(error: TableError) -> Self {
         match error {
-            TableError::Contended => Self::Conflict {
-                detail: "Too many requests are changing this at once. Nothing was changed; try again.".into(),
-                retry_after: Some(Duration::from_secs(1)),
-            },
+            TableError::Contended => Self::busy(
+                "Too many requests are changing this at once. Nothing was changed; try again.",
+                Duration::from_secs(1),
+            ),
             other => Self::internal(other),
         }
     }

@@ -123,9 +123,12 @@ impl Fields {
         accepted: &str,
         parse: impl FnOnce(Value) -> Option<T>,
     ) -> Option<T> {
-        let parsed = parse(self.take(name)?);
+        let value = self.take(name)?;
+        let kind = kind_of(&value);
+        let parsed = parse(value);
         if parsed.is_none() {
-            self.problem(name, "value", format!("must be {accepted}"));
+            let problem = FieldProblem::new(self.at(name), "value", format!("must be {accepted}"));
+            self.problems.push(problem.expecting(accepted).receiving(kind));
         }
         parsed
     }
@@ -139,7 +142,8 @@ impl Fields {
     ) -> Option<T> {
         if !self.values.contains_key(name) {
             self.known.insert(name);
-            self.problem(name, "required", format!("is missing: {accepted}"));
+            let problem = FieldProblem::new(self.at(name), "required", format!("is missing: {accepted}"));
+            self.problems.push(problem.expecting(accepted).receiving("nothing"));
             return None;
         }
         self.optional(name, accepted, parse)
@@ -157,6 +161,18 @@ impl Fields {
             self.problem(&name, "unknown", format!("is not a field here; the fields are {known}"));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(ApiError::InvalidInput(self.problems)) }
+    }
+}
+
+/// What a value is, without a word about the value itself.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
     }
 }
 

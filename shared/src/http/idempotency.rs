@@ -184,10 +184,10 @@ impl Claim {
                 continue;
             }
             if waiting_since.elapsed() >= WAITS_FOR {
-                return Err(ApiError::Conflict {
-                    detail: "A request with this Idempotency-Key is still running. Try again to get its answer.".into(),
-                    retry_after: Some(Duration::from_secs(2)),
-                });
+                return Err(ApiError::busy(
+                    "A request with this Idempotency-Key is still running. Try again to get its answer.",
+                    Duration::from_secs(2),
+                ));
             }
             tokio::time::sleep(LOOKS_AGAIN).await;
         }

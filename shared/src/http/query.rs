@@ -33,7 +33,9 @@ impl Query {
         let text = self.text(name)?;
         let parsed = parse(text);
         if parsed.is_none() {
-            self.problems.push(FieldProblem::new(name, "value", format!("is not {accepted}")));
+            let received: String = text.chars().take(100).collect();
+            let problem = FieldProblem::new(name, "value", format!("is not {accepted}"));
+            self.problems.push(problem.expecting(accepted).receiving(received).in_query());
         }
         parsed
     }
@@ -41,7 +43,10 @@ impl Query {
     /// A whole number between `least` and `most`.
     pub fn whole(&mut self, name: &str, least: usize, most: usize) -> Option<usize> {
         let accepted = format!("a whole number from {least} to {most}");
-        self.parsed(name, &accepted, |text| text.parse().ok().filter(|number| (least..=most).contains(number)))
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        self.parsed(name, &accepted, |text| {
+            text.parse().ok().filter(|number| digits(text) && (least..=most).contains(number))
+        })
     }
 
     /// Ends the reading.

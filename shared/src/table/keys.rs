@@ -3,6 +3,11 @@
 //! | what | `pk` | `sk` |
 //! |---|---|---|
 //! | an integration | `T#<tenant>#<group>` | `I#<id>` |
+//! | how many integrations a tenant has, where the group tells | `T#<tenant>#<group>` | `COUNT` |
+//! | what makes an account one's only one: the integration that has it | `T#<tenant>#<group>` | `U#<sha256>` |
+//! | where an integration's sync stands | `T#<tenant>#<group>` | `S#<id>` |
+//! | what is left to remove of a deleted integration | `T#<tenant>#<group>` | `R#<id>` |
+//! | a stored transaction of an integration | `T#<tenant>#<group>#X#<id>` | `<kind>#<provider's id>` |
 //! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
 //! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
@@ -65,6 +70,45 @@ pub fn integration(tenant: &Tenant, group: &str, id: &str) -> Key {
 pub fn integration_of(key: &Key) -> Option<(Tenant, &str)> {
     let (tenant, _group) = key.partition.strip_prefix("T#")?.split_once('#')?;
     Some((Tenant::parse(tenant)?, key.sort.strip_prefix(INTEGRATION)?))
+}
+
+/// How many integrations a tenant has.
+#[must_use]
+pub fn count(tenant: &Tenant, group: &str) -> Key {
+    Key::new(integrations(tenant, group), "COUNT")
+}
+
+/// What makes an account a tenant's only one, by its hash.
+#[must_use]
+pub fn identity(tenant: &Tenant, group: &str, hash: &str) -> Key {
+    Key::new(integrations(tenant, group), format!("U#{hash}"))
+}
+
+/// Where an integration's sync stands.
+#[must_use]
+pub fn sync_state(tenant: &Tenant, group: &str, id: &str) -> Key {
+    Key::new(integrations(tenant, group), format!("S#{id}"))
+}
+
+const REMOVAL: &str = "R#";
+
+/// What is left to remove of a deleted integration.
+#[must_use]
+pub fn removal(tenant: &Tenant, group: &str, id: &str) -> Key {
+    Key::new(integrations(tenant, group), format!("{REMOVAL}{id}"))
+}
+
+/// The tenant and the id in a removal's key: what a job learns from the due index.
+#[must_use]
+pub fn removal_of(key: &Key) -> Option<(Tenant, &str)> {
+    let (tenant, _group) = key.partition.strip_prefix("T#")?.split_once('#')?;
+    Some((Tenant::parse(tenant)?, key.sort.strip_prefix(REMOVAL)?))
+}
+
+/// The partition of an integration's stored transactions.
+#[must_use]
+pub fn transactions(tenant: &Tenant, group: &str, id: &str) -> String {
+    format!("{}#X#{id}", integrations(tenant, group))
 }
 
 /// The record of one idempotency key.

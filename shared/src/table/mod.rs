@@ -9,19 +9,20 @@
 //! - **Write ids.** Each write leaves a random `write_id`. The SDK repeats a request whose answer was lost; the repeated
 //!   condition then meets the write's own id and succeeds instead of looking like a conflict.
 //! - **Index attributes** are derived from the record ([`Record::index`]), so they cannot disagree with it: `kind_order`
-//!   (the local index `by_kind`: consistent reads in another order), `due_queue` and `due_at` (the global index `due`:
+//!   (the local index `by_kind`: consistent reads in another order), `slim_order` (the local index `slim`: consistent
+//!   reads of a few attributes only), `due_queue` and `due_at` (the global index `due`:
 //!   background work, found without a scan) and `expires_at` (DynamoDB's time to live).
 
 pub mod cursor;
 pub mod keys;
+mod together;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, ReturnConsumedCapacity, WriteRequest};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 pub use cursor::Cursor;
 pub use keys::Key;
+pub use together::Together;
 
 use crate::clock::Ids;
 
@@ -45,6 +47,8 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
 pub struct Index {
     /// Sort key in `by_kind`.
     pub kind_order: Option<String>,
+    /// Sort key in `slim`.
+    pub slim_order: Option<String>,
     /// The queue of background work that the record waits in, and since when it is due.
     pub due: Option<(String, Timestamp)>,
     /// When DynamoDB may remove it.
@@ -78,6 +82,9 @@ pub enum TableError {
     /// There is one already.
     #[error("the item exists already")]
     Exists,
+    /// Of several writes, the conditions of these did not hold, by their numbers from 0; nothing was written.
+    #[error("the conditions of some writes did not hold")]
+    Unmet(Vec<usize>),
     /// Other writers were quicker, every time.
     #[error("the item is being changed by too many writers at once")]
     Contended,
@@ -102,7 +109,25 @@ impl TableError {
     /// True if a write that ended so has certainly not happened.
     #[must_use]
     pub fn nothing_written(&self) -> bool {
-        matches!(self, Self::Missing | Self::Exists | Self::Contended)
+        matches!(self, Self::Missing | Self::Exists | Self::Contended | Self::Unmet(_))
+    }
+}
+
+/// What a Query goes through.
+struct Walk<'a> {
+    index: Option<&'static str>,
+    order: &'static str,
+    partition: &'a str,
+    prefix: &'a str,
+    backwards: bool,
+}
+
+impl Walk<'_> {
+    /// The key of an index's entry with this order and this sort key.
+    fn start(&self, (order, sort): (&str, &str)) -> HashMap<String, AttributeValue> {
+        let mut key = Key::new(self.partition, sort).attributes();
+        key.insert(self.order.to_owned(), AttributeValue::S(order.to_owned()));
+        key
     }
 }
 
@@ -260,7 +285,7 @@ impl Table {
         limit: usize,
     ) -> Result<Page<R>, TableError> {
         let start = after.map(|sort| Key::new(partition, sort).attributes());
-        self.query(None, "sk", partition, prefix, start, limit).await
+        self.query(&Walk { index: None, order: "sk", partition, prefix, backwards: false }, start, limit).await
     }
 
     /// The same by the local index `by_kind`: `prefix` is of `kind_order`, and `after` is the last record's pair of
@@ -275,35 +300,76 @@ impl Table {
         after: Option<(&str, &str)>,
         limit: usize,
     ) -> Result<Page<R>, TableError> {
-        let start = after.map(|(kind_order, sort)| {
-            let mut key = Key::new(partition, sort).attributes();
-            key.insert("kind_order".into(), AttributeValue::S(kind_order.into()));
-            key
-        });
-        self.query(Some("by_kind"), "kind_order", partition, prefix, start, limit).await
+        let walk = Walk { index: Some("by_kind"), order: "kind_order", partition, prefix, backwards: false };
+        self.query(&walk, after.map(|after| walk.start(after)), limit).await
+    }
+
+    /// The same from the end of the order to its beginning.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn page_by_kind_backwards<R: Record>(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Page<R>, TableError> {
+        let walk = Walk { index: Some("by_kind"), order: "kind_order", partition, prefix, backwards: true };
+        self.query(&walk, after.map(|after| walk.start(after)), limit).await
+    }
+
+    /// Up to `limit` records of a partition, in the order of the local index `slim` and with only the attributes that it
+    /// carries: one Query for each megabyte of them.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn slim<R: Record>(&self, partition: &str, limit: usize) -> Result<Page<R>, TableError> {
+        let walk = Walk { index: Some("slim"), order: "slim_order", partition, prefix: "", backwards: false };
+        let mut all = Page { records: Vec::new(), more: false };
+        let mut start = None;
+        loop {
+            let (page, end) = self.query_from(&walk, start, limit.saturating_sub(all.records.len())).await?;
+            all.records.extend(page.records);
+            if end.is_none() || all.records.len() >= limit {
+                return Ok(Page { more: page.more, ..all });
+            }
+            start = end;
+        }
     }
 
     async fn query<R: Record>(
         &self,
-        index: Option<&str>,
-        order: &str,
-        partition: &str,
-        prefix: &str,
+        walk: &Walk<'_>,
         start: Option<HashMap<String, AttributeValue>>,
         limit: usize,
     ) -> Result<Page<R>, TableError> {
+        Ok(self.query_from(walk, start, limit).await?.0)
+    }
+
+    /// One Query: a page, and where DynamoDB stopped if it did not come to the end.
+    async fn query_from<R: Record>(
+        &self,
+        walk: &Walk<'_>,
+        start: Option<HashMap<String, AttributeValue>>,
+        limit: usize,
+    ) -> Result<(Page<R>, Option<HashMap<String, AttributeValue>>), TableError> {
         // One more than asked for tells whether there is more; `LastEvaluatedKey` is set even on the very last item.
         let asked = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
-        let output = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .set_index_name(index.map(str::to_owned))
-            .key_condition_expression("pk = :partition AND begins_with(#order, :prefix)")
-            .expression_attribute_names("#order", order)
-            .expression_attribute_values(":partition", AttributeValue::S(partition.into()))
-            .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+        let query = self.client.query().table_name(&self.name).set_index_name(walk.index.map(str::to_owned));
+        let query = query.expression_attribute_values(":partition", AttributeValue::S(walk.partition.into()));
+        // DynamoDB takes no empty text for a key.
+        let query = if walk.prefix.is_empty() {
+            query.key_condition_expression("pk = :partition")
+        } else {
+            query
+                .key_condition_expression("pk = :partition AND begins_with(#order, :prefix)")
+                .expression_attribute_names("#order", walk.order)
+                .expression_attribute_values(":prefix", AttributeValue::S(walk.prefix.into()))
+        };
+        let output = query
             .set_exclusive_start_key(start)
+            .scan_index_forward(!walk.backwards)
             .consistent_read(true)
             .limit(asked)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -317,7 +383,96 @@ impl Table {
             .take(limit)
             .map(|item| stored(item).map(|stored: Stored<R>| stored.record))
             .collect::<Result<Vec<R>, _>>()?;
-        Ok(Page { records, more })
+        Ok((Page { records, more }, output.last_evaluated_key))
+    }
+
+    /// Reads several items, consistently, in any order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn get_several<R: Record>(&self, keys: &[Key]) -> Result<Vec<R>, TableError> {
+        let mut records = Vec::with_capacity(keys.len());
+        // DynamoDB takes a hundred at a time.
+        for keys in keys.chunks(100) {
+            let mut wanted = keys.iter().map(Key::attributes).collect::<Vec<_>>();
+            for attempt in 0..UPDATE_TRIES {
+                let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+                let request = request.map_err(|error| TableError::Unavailable(Box::new(error)))?;
+                let get = self.client.batch_get_item().request_items(&self.name, request);
+                let output =
+                    get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(refine)?;
+                for item in output.responses.unwrap_or_default().into_values().flatten() {
+                    records.push(stored(item)?.record);
+                }
+                let left = output.unprocessed_keys.unwrap_or_default().remove(&self.name);
+                wanted = left.map(|left| left.keys).unwrap_or_default();
+                if wanted.is_empty() {
+                    break;
+                }
+                self.pause(attempt).await;
+            }
+            if !wanted.is_empty() {
+                return Err(TableError::Contended);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Up to `limit` keys of a partition, from its beginning.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn keys_in(&self, partition: &str, limit: usize) -> Result<Vec<Key>, TableError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :partition")
+            .expression_attribute_values(":partition", AttributeValue::S(partition.into()))
+            .projection_expression("pk, sk")
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        Ok(output.items.unwrap_or_default().iter().filter_map(Key::of).collect())
+    }
+
+    /// Removes several items, whatever they are. Stopped in between, some are gone.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn delete_several(&self, keys: &[Key]) -> Result<(), TableError> {
+        // DynamoDB takes twenty-five at a time.
+        for keys in keys.chunks(25) {
+            let mut wanted = Vec::with_capacity(keys.len());
+            for key in keys {
+                let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
+                let delete = delete.map_err(|error| TableError::Unavailable(Box::new(error)))?;
+                wanted.push(WriteRequest::builder().delete_request(delete).build());
+            }
+            for attempt in 0..UPDATE_TRIES {
+                let write = self.client.batch_write_item().request_items(&self.name, wanted);
+                let output =
+                    write.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(refine)?;
+                wanted = output.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
+                if wanted.is_empty() {
+                    break;
+                }
+                self.pause(attempt).await;
+            }
+            if !wanted.is_empty() {
+                return Err(TableError::Contended);
+            }
+        }
+        Ok(())
+    }
+
+    /// Several writes that happen all or not at all.
+    #[must_use]
+    pub fn together(&self) -> Together<'_> {
+        Together::new(self)
     }
 
     /// One Query for up to `limit` keys of what waits in `queue` and has been due since `until` or earlier, the longest
@@ -341,64 +496,6 @@ impl Table {
             .map_err(refine)?;
         Ok(output.items.unwrap_or_default().iter().filter_map(Key::of).collect())
     }
-
-    /// Creates several items in one transaction, all or none. `token` makes a repeated transaction succeed on its own
-    /// work.
-    ///
-    /// # Errors
-    /// [`TableError::Exists`] if any of them exists, and whatever keeps DynamoDB from answering.
-    pub async fn create_together(&self, writes: Vec<Creation>, token: Uuid) -> Result<(), TableError> {
-        let mut items = Vec::with_capacity(writes.len());
-        for Creation { key, attributes, may_exist } in writes {
-            let mut put = Put::builder().table_name(&self.name).set_item(Some(with_key(attributes, &key, 1, token)));
-            if !may_exist {
-                put = put
-                    .condition_expression("attribute_not_exists(pk) OR write_id = :mine")
-                    .expression_attribute_values(":mine", AttributeValue::S(token.to_string()));
-            }
-            let put = put.build().map_err(|error| TableError::Unavailable(Box::new(error)))?;
-            items.push(TransactWriteItem::builder().put(put).build());
-        }
-        self.client
-            .transact_write_items()
-            .set_transact_items(Some(items))
-            .client_request_token(token.to_string())
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| {
-                let cancelled =
-                    error.as_service_error().is_some_and(TransactWriteItemsError::is_transaction_canceled_exception);
-                if cancelled { TableError::Exists } else { refine(error) }
-            })?;
-        Ok(())
-    }
-}
-
-/// One item of a transaction that creates.
-#[derive(Debug)]
-pub struct Creation {
-    key: Key,
-    attributes: HashMap<String, AttributeValue>,
-    may_exist: bool,
-}
-
-impl Creation {
-    /// Creates `record`, which must not exist.
-    ///
-    /// # Errors
-    /// [`TableError::Malformed`] if the record cannot be written as an item.
-    pub fn new<R: Record>(key: Key, record: &R) -> Result<Self, TableError> {
-        Ok(Self { key, attributes: attributes(record)?, may_exist: false })
-    }
-
-    /// Creates `record`, or writes it over the one that is there.
-    ///
-    /// # Errors
-    /// [`TableError::Malformed`] if the record cannot be written as an item.
-    pub fn or_replace<R: Record>(key: Key, record: &R) -> Result<Self, TableError> {
-        Ok(Self { key, attributes: attributes(record)?, may_exist: true })
-    }
 }
 
 fn attributes<R: Record>(record: &R) -> Result<HashMap<String, AttributeValue>, TableError> {
@@ -406,6 +503,9 @@ fn attributes<R: Record>(record: &R) -> Result<HashMap<String, AttributeValue>, 
     let index = record.index();
     if let Some(kind_order) = index.kind_order {
         item.insert("kind_order".into(), AttributeValue::S(kind_order));
+    }
+    if let Some(slim_order) = index.slim_order {
+        item.insert("slim_order".into(), AttributeValue::S(slim_order));
     }
     if let Some((queue, at)) = index.due {
         item.insert("due_queue".into(), AttributeValue::S(queue));
@@ -455,6 +555,8 @@ where
 {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
     match code {
+        // Another writer's transaction has the item just now.
+        Some(code) if code == "TransactionConflictException" => TableError::Contended,
         Some(code) => TableError::Refused { code, source: Box::new(error) },
         None => TableError::Unavailable(Box::new(error)),
     }

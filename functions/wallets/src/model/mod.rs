@@ -1,9 +1,15 @@
 //! Domain types: no runtime, no AWS, no provider.
 
+mod integration;
 mod record;
+mod search;
+mod sync;
 mod taxonomy;
 mod tempo;
 
+pub use integration::{Integration, SecretPart, Slim, WalletId};
 pub use record::{Amount, Quantity, Record, RecordKind};
+pub use search::Search;
+pub use sync::{LEASE, Mode, Status, Step, Sync};
 pub use taxonomy::{Category, Origin};
 pub use tempo::Tempo;

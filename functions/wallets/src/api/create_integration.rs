@@ -1,0 +1,121 @@
+//! `POST /v1/integrations`: connects an exchange, a wallet or a chain. A credential is tested first.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use shared::auth::{Caller, needs};
+use shared::http::{ApiError, Body, Fields, Reserved, line};
+
+use super::wire::Detail;
+use crate::Wallets;
+use crate::model::Tempo;
+use crate::providers::{self, Account, Checked, Entry, Given, Outside, Source, Trouble};
+use crate::store::NewIntegration;
+
+/// The longest name, in characters.
+const NAME: usize = 200;
+const NAME_ACCEPTED: &str = "text of 1 to 200 characters";
+const MOST_CHAINS: usize = 50;
+
+pub(super) async fn create_integration(
+    State(wallets): State<Wallets>,
+    caller: Caller<needs::IntegrationsWrite>,
+    Reserved(reservation): Reserved,
+    OriginalUri(uri): OriginalUri,
+    Body(mut fields): Body,
+) -> Result<Response, ApiError> {
+    let alias = name(&mut fields, "alias").flatten();
+    let account_name = name(&mut fields, "accountName").flatten();
+    let (entry, source, account) = whose(fields)?;
+    let checked = tested(&wallets, entry, source, &account).await?;
+    let new = NewIntegration { entry, source: source.name(), account, alias, account_name, checked };
+    let integration = wallets.integrations.create(caller.tenant(), &reservation, new).await?;
+    let location = format!("{}/{}", uri.path().trim_end_matches('/'), integration.wallet_id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Detail::of(integration))).into_response())
+}
+
+/// A name that may be taken away again by a null.
+pub(super) fn name(fields: &mut Fields, field: &'static str) -> Option<Option<String>> {
+    fields.optional(field, NAME_ACCEPTED, |value| match value {
+        Value::Null => Some(None),
+        value => line(value, NAME).map(Some),
+    })
+}
+
+/// An object, for `credentials`.
+pub(super) fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// Reads `provider` and what says whose history is meant, and ends the reading of the body.
+fn whose(mut fields: Fields) -> Result<(&'static Entry, &'static dyn Source, Account), ApiError> {
+    let known: Vec<&str> = providers::catalogue().iter().map(|entry| entry.id).collect();
+    let accepted = format!("one of {}", known.join(", "));
+    let entry = fields.required("provider", &accepted, |value| providers::entry(value.as_str()?));
+    let mut given = Given {
+        credentials: fields.optional("credentials", "an object", object).unwrap_or_default(),
+        address: fields.optional("address", "text of 1 to 200 characters", |value| line(value, 200)),
+        xpub: fields.optional("xpub", "text of 1 to 200 characters", |value| line(value, 200)).map(SecretString::from),
+        chains: fields.optional("chains", "a list of chains, such as eip155:1", chains).unwrap_or_default(),
+    };
+    let mut account = None;
+    if let Some(entry) = entry {
+        // An extended public key is often called an address.
+        if entry.takes_xpub() && given.xpub.is_none() {
+            let key =
+                given.address.take_if(|text| ["xpub", "ypub", "zpub"].iter().any(|prefix| text.starts_with(prefix)));
+            given.xpub = key.map(SecretString::from);
+        }
+        match entry.read(given) {
+            Ok((source, read)) => account = Some((entry, source, read)),
+            Err(problems) => fields.problems(problems),
+        }
+    }
+    fields.finish()?;
+    account.ok_or_else(|| ApiError::field("provider", "required", accepted))
+}
+
+fn chains(value: Value) -> Option<Vec<String>> {
+    let Value::Array(values) = value else { return None };
+    let mut chains = values.into_iter().map(|value| line(value, 100)).collect::<Option<Vec<String>>>()?;
+    chains.sort_unstable();
+    chains.dedup();
+    (1..=MOST_CHAINS).contains(&chains.len()).then_some(chains)
+}
+
+/// Tests a credential: what is wrong for certain is refused, what could not be judged is taken with a warning.
+pub(super) async fn tested(
+    wallets: &Wallets,
+    entry: &Entry,
+    source: &dyn Source,
+    account: &Account,
+) -> Result<Checked, ApiError> {
+    let outside = Outside::new(&wallets.platform, Tempo::default());
+    match providers::check(source, account, &outside).await {
+        Ok(checked) => Ok(checked),
+        Err(trouble) if trouble.is_final() => Err(refused(entry, account, &trouble)),
+        Err(trouble) => {
+            tracing::info!(provider = entry.id, %trouble, "a credential could not be judged");
+            let warning = match trouble {
+                Trouble::Interrupted => "The credential could not be tested in time.".to_owned(),
+                trouble => format!("The credential could not be tested: {trouble}"),
+            };
+            Ok(Checked { warnings: vec![warning], ..Checked::default() })
+        }
+    }
+}
+
+fn refused(entry: &Entry, account: &Account, trouble: &Trouble) -> ApiError {
+    let place = match entry.fields().first() {
+        Some(field) => format!("credentials.{}", field.name),
+        None if account.secret("xpub").is_some() => "xpub".to_owned(),
+        None => "address".to_owned(),
+    };
+    ApiError::field(place, "refused", trouble.to_string())
+}

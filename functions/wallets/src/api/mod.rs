@@ -1,0 +1,58 @@
+//! The group's HTTP API: one file an operation. A handler parses, takes the tenant out of the permission check, makes one
+//! domain call, and presents. A token counts only with the client that it was issued to.
+
+mod create_integration;
+mod delete_integration;
+mod get_integration;
+mod list_integrations;
+mod list_providers;
+mod list_transactions;
+mod sync_integration;
+mod update_integration;
+mod wire;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use http::request::Parts;
+use shared::Platform;
+use shared::http::{Api, ApiError, Group, idempotent};
+
+use crate::model::WalletId;
+use crate::{GROUP, Wallets};
+
+/// The group's routes in its frame.
+#[must_use]
+pub fn router(platform: &Platform) -> Router {
+    let acts = || from_fn(idempotent);
+    let routes = Router::new()
+        .route(
+            "/v1/integrations",
+            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).layer(acts())),
+        )
+        .route(
+            "/v1/integrations/{walletId}",
+            get(get_integration::get_integration)
+                .patch(update_integration::update_integration)
+                .delete(delete_integration::delete_integration),
+        )
+        .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).layer(acts()))
+        .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
+        .route("/v1/providers", get(list_providers::list_providers))
+        .with_state(Wallets::new(platform));
+    Api::frame_for_clients(platform, Group { name: GROUP, present: wire::present }, routes)
+}
+
+/// The integration that a path names. What has not the form of an id names nothing.
+struct Named(WalletId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let missing = ApiError::NotFound { what: "Integration" };
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else { return Err(missing) };
+        WalletId::parse(&text).map(Self).ok_or(missing)
+    }
+}

@@ -1,0 +1,183 @@
+//! What several operations write: an integration, an error.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::http::{ApiError, Problem};
+
+use crate::model::{Category, Integration, Origin, Status};
+use crate::providers;
+
+/// Stands where a provider is no longer in the catalogue.
+const UNKNOWN_LOGO: &str = "https://cdn.jsdelivr.net/gh/spothq/cryptocurrency-icons@0.18.1/svg/color/generic.svg";
+
+/// An integration as the list shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row {
+    provider: String,
+    provider_public_name: String,
+    public_address: Option<String>,
+    wallet_id: String,
+    logo_url: &'static str,
+    is_contract: bool,
+    alias: String,
+    status: Status,
+    added_on: i64,
+    last_synced_at: Option<i64>,
+    category: Category,
+    #[serde(rename = "type")]
+    origin: Origin,
+    total_transactions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl Row {
+    pub(super) fn of(integration: Integration) -> Self {
+        let alias = integration.shown_name().to_owned();
+        Self {
+            logo_url: providers::entry(&integration.provider).map_or(UNKNOWN_LOGO, |entry| entry.logo_url),
+            provider: integration.provider,
+            provider_public_name: integration.public_name,
+            public_address: integration.address,
+            wallet_id: integration.wallet_id.to_string(),
+            is_contract: integration.is_contract,
+            alias,
+            status: integration.status,
+            added_on: integration.added_on.as_millisecond(),
+            last_synced_at: integration.last_synced_at.map(Timestamp::as_millisecond),
+            category: integration.category,
+            origin: integration.origin,
+            total_transactions: integration.total_transactions,
+            message: integration.message.filter(|_| integration.status == Status::Failed),
+        }
+    }
+}
+
+/// An integration by itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Detail {
+    #[serde(flatten)]
+    row: Row,
+    account_name: Option<String>,
+    chains: Vec<String>,
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+}
+
+/// How far a sync has come.
+#[derive(Debug, Serialize)]
+struct Progress {
+    fetched: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<u64>,
+    /// What keeps it from going on just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl Detail {
+    pub(super) fn of(integration: Integration) -> Self {
+        let progress = (integration.status == Status::Ongoing).then(|| Progress {
+            fetched: integration.sync.fetched,
+            expected: integration.sync.expected,
+            message: integration.message.clone(),
+        });
+        Self {
+            account_name: integration.account_name.clone(),
+            chains: integration.chains.clone(),
+            warnings: integration.warnings.clone(),
+            progress,
+            row: Row::of(integration),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody<'a> {
+    error: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<DetailBody<'a>>,
+    #[serde(rename = "walletId", skip_serializing_if = "Option::is_none")]
+    wallet_id: Option<&'a str>,
+    request_id: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct DetailBody<'a> {
+    path: &'a str,
+    code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received: Option<&'a str>,
+}
+
+/// The group's envelope: `{error, message, details?, request_id}`; where something is there already, `walletId` names it.
+pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+    let mut body =
+        ErrorBody { error: code(error), message: message(error), details: Vec::new(), wallet_id: None, request_id };
+    match error {
+        ApiError::InvalidInput(problems) => {
+            body.details = problems
+                .iter()
+                .map(|problem| DetailBody {
+                    path: &problem.field,
+                    code: problem.code,
+                    message: &problem.message,
+                    expected: problem.expected.as_deref(),
+                    received: problem.received.as_deref(),
+                })
+                .collect();
+        }
+        ApiError::Conflict { existing, .. } => body.wallet_id = existing.as_deref(),
+        _ => {}
+    }
+    (error.status(), Json(body)).into_response()
+}
+
+fn message(error: &ApiError) -> String {
+    match error {
+        ApiError::InvalidInput(problems) if problems.iter().all(|problem| problem.in_query) => {
+            "Invalid query parameters".into()
+        }
+        ApiError::InvalidInput(_) => "Invalid request body".into(),
+        ApiError::Unauthorized { detail } => (*detail).into(),
+        ApiError::Forbidden { required } => format!("The token lacks the permission {required}."),
+        ApiError::NotFound { what } => format!("{what} not found."),
+        ApiError::MethodNotAllowed => "This path does not take this method.".into(),
+        ApiError::Conflict { detail, .. } | ApiError::ProviderRefused { detail, .. } => detail.clone(),
+        ApiError::PayloadTooLarge { limit } => format!("The body is larger than {limit} bytes."),
+        ApiError::UnsupportedMediaType { accepted } => {
+            format!("The body must be sent with `Content-Type: {accepted}`.")
+        }
+        ApiError::RateLimited { .. } => "Too many requests.".into(),
+        ApiError::Internal(_) => {
+            "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
+        }
+        ApiError::ProviderTimeout { detail } => detail.clone(),
+    }
+}
+
+fn code(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::InvalidInput(_) => "invalid_parameters",
+        ApiError::Unauthorized { .. } => "unauthorized",
+        ApiError::Forbidden { .. } => "forbidden",
+        ApiError::NotFound { .. } => "not_found",
+        ApiError::MethodNotAllowed => "method_not_allowed",
+        ApiError::Conflict { .. } => "conflict",
+        ApiError::PayloadTooLarge { .. } => "payload_too_large",
+        ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+        ApiError::RateLimited { .. } => "rate_limit_exceeded",
+        ApiError::Internal(_) => "internal_server_error",
+        ApiError::ProviderRefused { .. } => "provider_refused",
+        ApiError::ProviderTimeout { .. } => "provider_timeout",
+    }
+}

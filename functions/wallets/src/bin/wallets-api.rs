@@ -1,0 +1,6 @@
+//! The wallets group's API on Lambda.
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    shared::function::run_api(wallets::api::router).await
+}

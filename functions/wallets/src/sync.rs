@@ -1,0 +1,525 @@
+//! `wallets-sync`: brings integrations' histories in.
+//!
+//! # Theory of operation
+//! An integration that wants a worker is due: it stands in a queue of the table's index with the time since which it is.
+//! Two events start workers. The table's stream tells of each integration that turns QUEUED; such a run is short, for a
+//! stream's next batch waits for it. A schedule fires every minute and takes whatever is due: what the stream missed, what
+//! ran out of time, what waited for a provider, what was synced an hour ago, and what a worker died over. The last it even
+//! waits for: a lease that ends before the schedule fires again may be a dead worker's, so a killed sync goes on within a
+//! minute.
+//!
+//! A worker claims an integration by a conditional write, which gives it a lease and a fencing number, asks its source for
+//! a page, and stores the page and the place after it. Records are created in transactions together with the integration's
+//! item, on condition that they are new and that the item is as it was read: so the total counts each record once, whatever
+//! is delivered twice, and a worker whose lease was taken over, or whose integration was deleted, changes nothing. The
+//! place moves on with the page's last records; a worker that dies costs the next one page.
+//!
+//! What only the owner can put right ends a sync at once, and leaves the history. Anything else puts it off, longer each
+//! time; after a few setbacks in a row it ends too, keeps its place, and is tried again hours later.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use shared::Platform;
+use shared::auth::Tenant;
+use shared::credentials::CredentialError;
+use shared::deadline;
+use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
+use shared::table::{Key, Stored, TableError, Together, keys};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::model::{Integration, Mode, Record, WalletId};
+use crate::providers::{self, Account, Cursor, Fetched, Lease, Next, Outside, Source, Trouble};
+use crate::store::{Integrations, QUEUES, SyncState, queue, sort_of, source_of};
+use crate::{GROUP, Wallets};
+
+/// The function's name.
+pub const FUNCTION: &str = "wallets-sync";
+/// Integrations are worked on so many at a time.
+const AT_ONCE: usize = 8;
+const BATCH: usize = 50;
+/// A page is begun only with this much time left.
+const ENOUGH: Duration = Duration::from_secs(20);
+/// A run that the stream started goes on for so long; the schedule takes over.
+const SHORT: Duration = Duration::from_secs(45);
+/// The schedule fires this often.
+const TICK: SignedDuration = SignedDuration::from_mins(1);
+/// A provider that asks for no more is waited for with the lease in hand.
+const WAITED_FOR: Duration = Duration::from_secs(5);
+/// A provider that asks for more is asked again after this all the same.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+/// An integration is synced again so long after it was.
+const AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// One that failed through no fault of its owner is tried again after this.
+const LATER: SignedDuration = SignedDuration::from_hours(6);
+const FIRST_SETBACK: SignedDuration = SignedDuration::from_secs(30);
+/// After so many setbacks in a row a sync ends; they take about an hour.
+const MOST_SETBACKS: u32 = 8;
+
+/// The job.
+#[derive(Debug)]
+pub struct SyncJob {
+    wallets: Wallets,
+}
+
+/// How a worker left an integration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// At the end of its history.
+    Completed,
+    /// With a message for its owner.
+    Failed,
+    /// For later.
+    Unfinished,
+    /// To another worker, or to nobody: it is not due, or gone.
+    Alone,
+}
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tally {
+    completed: usize,
+    failed: usize,
+    /// Those that go on later.
+    unfinished: usize,
+    /// Deleted integrations of which nothing is left.
+    removed: usize,
+    /// What a stream asks for: nothing is to be delivered again, for what is due is in the table.
+    batch_item_failures: [(); 0],
+}
+
+impl Tally {
+    fn count(&mut self, left: Left) {
+        match left {
+            Left::Completed => self.completed += 1,
+            Left::Failed => self.failed += 1,
+            Left::Unfinished => self.unfinished += 1,
+            Left::Alone => {}
+        }
+    }
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Due {
+    Sync(Tenant, WalletId),
+    Removal(Tenant, WalletId),
+}
+
+impl Due {
+    fn of(key: &Key) -> Option<Self> {
+        let sync = keys::integration_of(key).and_then(|(tenant, id)| Some(Self::Sync(tenant, WalletId::parse(id)?)));
+        let removal =
+            || keys::removal_of(key).and_then(|(tenant, id)| Some(Self::Removal(tenant, WalletId::parse(id)?)));
+        sync.or_else(removal)
+    }
+}
+
+impl SyncJob {
+    /// The job on `platform`.
+    #[must_use]
+    pub fn new(platform: &Platform) -> Self {
+        Self { wallets: Wallets::new(platform) }
+    }
+
+    fn platform(&self) -> &Platform {
+        &self.wallets.platform
+    }
+
+    /// Everything in the queues that was or becomes due by `until`.
+    async fn due(&self, until: Timestamp) -> Result<Vec<Due>, JobError> {
+        let mut due = Vec::new();
+        for number in 0..QUEUES {
+            let keys = self.platform().table.due(&queue(number), until, BATCH).await?;
+            due.extend(keys.iter().filter_map(Due::of));
+        }
+        Ok(due)
+    }
+
+    /// True if any lease ends by `horizon`.
+    async fn any_leased(&self, horizon: Timestamp) -> Result<bool, JobError> {
+        let due = self.due(horizon).await?;
+        let keys: Vec<Key> = due
+            .iter()
+            .filter_map(|due| match due {
+                Due::Sync(tenant, id) => Some(Integrations::key(tenant, id)),
+                Due::Removal(..) => None,
+            })
+            .collect();
+        let integrations = self.platform().table.get_several::<Integration>(&keys).await?;
+        Ok(integrations.iter().any(|one| one.sync.leased_until.is_some()))
+    }
+
+    /// Works on these, several at a time.
+    async fn work(&self, due: Vec<Due>, until: Option<Instant>, tally: &mut Tally) -> Result<(), JobError> {
+        let mut working = stream::iter(due)
+            .map(|due| async move {
+                match due {
+                    Due::Sync(tenant, id) => self.sync(&tenant, &id, until).await.map(|left| (left, false)),
+                    Due::Removal(tenant, id) => {
+                        let removed = self.wallets.integrations.remove_rest(&tenant, &id).await?;
+                        Ok((Left::Alone, removed))
+                    }
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        let mut outcome = Ok(());
+        while let Some(done) = working.next().await {
+            match done {
+                Ok((left, removed)) => {
+                    tally.count(left);
+                    tally.removed += usize::from(removed);
+                }
+                // The others go on.
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
+    }
+
+    /// Syncs one integration for as long as there is time.
+    async fn sync(&self, tenant: &Tenant, id: &WalletId, until: Option<Instant>) -> Result<Left, JobError> {
+        let Some(worker) = Worker::claim(&self.wallets, tenant, id).await? else { return Ok(Left::Alone) };
+        let left = worker.run(until).await?;
+        tracing::info!(group = GROUP, tenant = tenant.as_str(), wallet = id.as_str(), ?left, "synced");
+        Ok(left)
+    }
+
+    /// Waits for leases that end before the schedule fires again, and takes over those whose workers do not renew them.
+    async fn outlive(&self, tally: &mut Tally) -> Result<(), JobError> {
+        let now = self.platform().ids.now();
+        let Ok(horizon) = now.checked_add(TICK) else { return Ok(()) };
+        let give_up = Instant::now() + TICK.unsigned_abs();
+        loop {
+            let may_wait = Instant::now() < give_up && deadline::left().is_none_or(|left| left > ENOUGH);
+            if !may_wait || !self.any_leased(horizon).await? {
+                return Ok(());
+            }
+            let due = self.due(self.platform().ids.now()).await?;
+            if due.is_empty() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            } else {
+                self.work(due, None, tally).await?;
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Job for SyncJob {
+    async fn run(&self, _event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
+        let mut tally = Tally::default();
+        let mut seen = HashSet::new();
+        loop {
+            let due = self.due(self.platform().ids.now()).await?;
+            // The index lags, and another worker may hold some: what comes back a second time is left to a later run.
+            let fresh: Vec<Due> = due.into_iter().filter(|one| seen.insert(one.clone())).collect();
+            if fresh.is_empty() || deadline::left().is_some_and(|left| left < ENOUGH) {
+                break;
+            }
+            self.work(fresh, None, &mut tally).await?;
+        }
+        self.outlive(&mut tally).await?;
+        serde_json::to_value(tally).map_err(JobError::Result)
+    }
+
+    async fn run_stream(&self, event: StreamEvent) -> Result<serde_json::Value, JobError> {
+        let mut tally = Tally::default();
+        let told: HashSet<Due> = event.keys().iter().filter_map(Due::of).collect();
+        self.work(told.into_iter().collect(), Some(Instant::now() + SHORT), &mut tally).await?;
+        serde_json::to_value(tally).map_err(JobError::Result)
+    }
+}
+
+/// One claimed integration, and what is being done with it.
+struct Worker<'a> {
+    wallets: &'a Wallets,
+    tenant: &'a Tenant,
+    fence: u64,
+    /// The item as it was last written, with its version.
+    held: Mutex<Stored<Integration>>,
+}
+
+/// Why a worker stopped short of storing something.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    /// Another worker has the integration, or it is gone.
+    #[error("the lease was taken over")]
+    TakenOver,
+    #[error("the table failed")]
+    Table(#[from] TableError),
+}
+
+impl<'a> Worker<'a> {
+    async fn claim(wallets: &'a Wallets, tenant: &'a Tenant, id: &WalletId) -> Result<Option<Self>, JobError> {
+        let now = wallets.platform.ids.now();
+        let claim = |one: &mut Integration| -> Result<_, TableError> { Ok(one.claim_sync(now)) };
+        match wallets.integrations.table.update(&Integrations::key(tenant, id), claim).await {
+            Ok((stored, Some(fence))) => Ok(Some(Self { wallets, tenant, fence, held: Mutex::new(stored) })),
+            // Not due, held, changed by many at once, or deleted.
+            Ok((_, None)) | Err(TableError::Missing | TableError::Contended) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.wallets.platform.ids.now()
+    }
+
+    fn after(&self, pause: SignedDuration) -> Timestamp {
+        let now = self.now();
+        now.saturating_add(pause).unwrap_or(now)
+    }
+
+    async fn integration(&self) -> Integration {
+        self.held.lock().await.record.clone()
+    }
+
+    async fn run(&self, until: Option<Instant>) -> Result<Left, JobError> {
+        match self.walk(until).await {
+            Ok(left) => Ok(left),
+            Err(Stop::TakenOver) => Ok(Left::Alone),
+            Err(Stop::Table(error)) => Err(error.into()),
+        }
+    }
+
+    async fn walk(&self, until: Option<Instant>) -> Result<Left, Stop> {
+        let integration = self.integration().await;
+        let (source, account) = match self.open(&integration).await {
+            Ok(opened) => opened,
+            Err(trouble) => return self.troubled(&trouble, None).await,
+        };
+        let mut state = self.state(&integration).await?;
+        loop {
+            let is_late = until.is_some_and(|until| until < Instant::now());
+            if is_late || deadline::left().is_some_and(|left| left < ENOUGH) {
+                return self.put_off(None, self.now(), &state).await;
+            }
+            let outside = Outside::new(&self.wallets.platform, state.tempo.clone()).holding(self);
+            let cursor = state.cursor.as_deref().map(Cursor::stored);
+            let page = providers::page(source, &account, cursor.as_ref(), &outside).await;
+            state.tempo = outside.tempo();
+            match page {
+                Ok(fetched) => {
+                    let ended = matches!(fetched.next, Next::End(_));
+                    self.store(fetched, &mut state).await?;
+                    if ended {
+                        return Ok(Left::Completed);
+                    }
+                }
+                Err(Trouble::Wait { for_, .. }) if for_ <= WAITED_FOR => tokio::time::sleep(for_).await,
+                Err(trouble) => return self.troubled(&trouble, Some(&state)).await,
+            }
+        }
+    }
+
+    /// Whom to ask, and as whom.
+    async fn open(&self, integration: &Integration) -> Result<(&'static dyn Source, Account), Trouble> {
+        let source = source_of(integration)
+            .ok_or_else(|| Trouble::Unexpected("This provider is no longer known here.".into()))?;
+        match self.wallets.integrations.account(self.tenant, integration).await {
+            Ok(account) => Ok((source, account)),
+            // Changed since it was claimed, which has evicted this worker.
+            Err(CredentialError::Missing) => Err(Trouble::Interrupted),
+            Err(error) => {
+                tracing::error!(wallet = integration.wallet_id.as_str(), %error, "a credential could not be read");
+                Err(Trouble::ProviderDown("The stored credential could not be read just now.".into()))
+            }
+        }
+    }
+
+    /// Where the history goes on.
+    async fn state(&self, integration: &Integration) -> Result<SyncState, Stop> {
+        let key = Integrations::state_key(self.tenant, &integration.wallet_id);
+        let stored = match self.wallets.integrations.table.get::<SyncState>(&key).await {
+            Ok(stored) => stored.record,
+            Err(TableError::Missing) => SyncState::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let anew = integration.sync.mode == Mode::FromStart && !integration.sync.started;
+        Ok(if anew { SyncState { cursor: None, ..stored } } else { stored })
+    }
+
+    /// Stores a page: its records, each once, and with the last of them where the history goes on.
+    async fn store(&self, fetched: Fetched, state: &mut SyncState) -> Result<(), Stop> {
+        let given = u64::try_from(fetched.records.len()).unwrap_or(u64::MAX);
+        let (cursor, ended) = match fetched.next {
+            Next::More(cursor) => (Some(cursor), false),
+            Next::End(cursor) => (cursor, true),
+        };
+        let after = SyncState { cursor: cursor.map(|cursor| cursor.as_str().to_owned()), ..state.clone() };
+        // A record that a page holds twice is one.
+        let records: BTreeMap<String, Record> =
+            fetched.records.into_iter().map(|record| (sort_of(&record), record)).collect();
+        let mut records: Vec<(String, Record)> = records.into_iter().collect();
+        // Two writes of a transaction are the integration's and the state's.
+        let room = Together::MOST - 2;
+        loop {
+            let rest = records.split_off(records.len().min(room));
+            let end = rest.is_empty().then_some((&after, ended, given, fetched.expected));
+            self.store_some(records, end).await?;
+            if end.is_some() {
+                *state = after;
+                return Ok(());
+            }
+            records = rest;
+        }
+    }
+
+    /// Stores some records in one transaction; with the page's last ones, the page's end.
+    async fn store_some(
+        &self,
+        mut records: Vec<(String, Record)>,
+        end: Option<(&SyncState, bool, u64, Option<u64>)>,
+    ) -> Result<(), Stop> {
+        let store = &self.wallets.integrations;
+        let mut held = self.held.lock().await;
+        let id = held.record.wallet_id.clone();
+        let partition = keys::transactions(self.tenant, GROUP, id.as_str());
+        for attempt in 0..TRIES {
+            let mut after = held.record.clone();
+            let now = self.now();
+            let mut is_held = after.count_stored(self.fence, records.len() as u64, now);
+            if let Some((_, ended, given, expected)) = end {
+                is_held &= after.end_page(self.fence, given, expected, now);
+                if ended {
+                    is_held &= after.finish_sync(self.fence, now, self.after(AGAIN));
+                }
+            }
+            if !is_held {
+                return Err(Stop::TakenOver);
+            }
+            let mut together =
+                store.table.together().replace(&Integrations::key(self.tenant, &id), &after, held.version)?;
+            for (sort, record) in &records {
+                together = together.create(&Key::new(&partition, sort), record)?;
+            }
+            if let Some((state, ..)) = end {
+                together = together.put(&Integrations::state_key(self.tenant, &id), state)?;
+            }
+            match together.write().await {
+                Ok(()) => {
+                    *held = Stored { record: after, version: held.version.saturating_add(1) };
+                    return Ok(());
+                }
+                Err(TableError::Unmet(unmet)) => {
+                    // Number 0 is the integration's; the others' records are stored already.
+                    let known: HashSet<usize> = unmet.iter().filter_map(|number| number.checked_sub(1)).collect();
+                    let mut number = 0..;
+                    records.retain(|_| number.next().is_none_or(|number| !known.contains(&number)));
+                    if unmet.contains(&0) {
+                        *held = self.read_again(&id).await?;
+                        store.table.pause(attempt).await;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TableError::Contended.into())
+    }
+
+    async fn read_again(&self, id: &WalletId) -> Result<Stored<Integration>, Stop> {
+        match self.wallets.integrations.table.get(&Integrations::key(self.tenant, id)).await {
+            Ok(stored) => Ok(stored),
+            Err(TableError::Missing) => Err(Stop::TakenOver),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes the integration, and the state if there is one, unless the lease was taken over.
+    async fn write(&self, state: Option<&SyncState>, change: impl Fn(&mut Integration) -> bool) -> Result<(), Stop> {
+        let store = &self.wallets.integrations;
+        let mut held = self.held.lock().await;
+        let id = held.record.wallet_id.clone();
+        for attempt in 0..TRIES {
+            let mut after = held.record.clone();
+            if !change(&mut after) {
+                return Err(Stop::TakenOver);
+            }
+            let mut together =
+                store.table.together().replace(&Integrations::key(self.tenant, &id), &after, held.version)?;
+            if let Some(state) = state {
+                together = together.put(&Integrations::state_key(self.tenant, &id), state)?;
+            }
+            match together.write().await {
+                Ok(()) => {
+                    *held = Stored { record: after, version: held.version.saturating_add(1) };
+                    return Ok(());
+                }
+                Err(TableError::Unmet(_)) => {
+                    *held = self.read_again(&id).await?;
+                    store.table.pause(attempt).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TableError::Contended.into())
+    }
+
+    async fn put_off(&self, setback: Option<String>, later: Timestamp, state: &SyncState) -> Result<Left, Stop> {
+        self.write(Some(state), |one| one.put_sync_off(self.fence, setback.clone(), later)).await?;
+        Ok(Left::Unfinished)
+    }
+
+    /// Ends the sync or puts it off, as the trouble asks for. Without a state, nothing of it has changed.
+    async fn troubled(&self, trouble: &Trouble, state: Option<&SyncState>) -> Result<Left, Stop> {
+        let setbacks = self.integration().await.sync.setbacks;
+        let message = trouble.to_string();
+        tracing::info!(group = GROUP, tenant = self.tenant.as_str(), setbacks, trouble = message, "a sync met trouble");
+        if trouble.is_final() {
+            self.write(state, |one| one.fail_sync(self.fence, message.clone(), None)).await?;
+            return Ok(Left::Failed);
+        }
+        let later = match trouble {
+            Trouble::Interrupted => {
+                self.write(state, |one| one.put_sync_off(self.fence, None, self.now())).await?;
+                return Ok(Left::Unfinished);
+            }
+            // Waiting is no failure, however often.
+            Trouble::Wait { for_, .. } => {
+                let pause = SignedDuration::try_from(*for_).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+                let later = self.after(pause);
+                self.write(state, |one| one.put_sync_off(self.fence, None, later)).await?;
+                return Ok(Left::Unfinished);
+            }
+            _ if setbacks + 1 >= MOST_SETBACKS => {
+                let later = self.after(LATER);
+                self.write(state, |one| one.fail_sync(self.fence, message.clone(), Some(later))).await?;
+                return Ok(Left::Failed);
+            }
+            _ => self.after(FIRST_SETBACK * 2_i32.pow(setbacks)),
+        };
+        self.write(state, |one| one.put_sync_off(self.fence, Some(message.clone()), later)).await?;
+        Ok(Left::Unfinished)
+    }
+}
+
+const TRIES: u32 = 12;
+
+#[async_trait::async_trait]
+impl Lease for Worker<'_> {
+    async fn renew(&self) -> Result<(), Trouble> {
+        if !self.integration().await.wants_renewal(self.now()) {
+            return Ok(());
+        }
+        match self.write(None, |one| one.renew_sync(self.fence, self.now())).await {
+            Ok(()) => Ok(()),
+            Err(stop) => {
+                tracing::info!(%stop, "a lease could not be renewed");
+                Err(Trouble::Interrupted)
+            }
+        }
+    }
+}
+
+/// The job as a function.
+#[must_use]
+pub fn job(platform: &Platform) -> Arc<dyn Job> {
+    Arc::new(SyncJob::new(platform))
+}
