@@ -10,8 +10,8 @@
 //! idempotency key, because a body may hold a secret and a bare hash of one can be guessed at.
 //!
 //! A key is looked at only for a caller who may ask, so an answer is replayed to nobody else. Answers that say that
-//! nothing was decided (401, 403, 429 and everything from 500) are not kept: the key is free for another try. A request
-//! whose like is still running waits for its answer for a few seconds, then is told 409.
+//! nothing was decided (401, 403, 429, everything from 500 and whatever says when to try again) are not kept: the key is
+//! free for another try. A request whose like is still running waits for its answer for a few seconds, then is told 409.
 
 use std::time::Duration;
 
@@ -200,6 +200,7 @@ impl Claim {
         let body = body.collect().await.map_err(|error| ApiError::internal(error.into_inner()))?.to_bytes();
         let status = parts.status;
         let undecided = status.is_server_error()
+            || parts.headers.contains_key(header::RETRY_AFTER)
             || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
         let Stored { record, version } = *held;
         let kept = if undecided {
