@@ -101,7 +101,11 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
     let (mut parts, body) = request.into_parts();
     // First of all: who may not ask is shown no kept answer and claims nothing.
     let caller = authorize::<P>(&mut parts).await?;
-    let idempotency_key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
+    let idempotency_key = value
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     let idempotency_key = idempotency_key
         .ok_or_else(|| ApiError::field("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters"))?;
     let missing = || ApiError::misassembled("an idempotent route outside of a frame");
