@@ -75,7 +75,7 @@ impl Resolve for GuardedNames {
     fn resolve(&self, name: Name) -> Resolving {
         let names = Arc::clone(&self.0);
         Box::pin(async move {
-            let all = names.resolve(name.as_str()).await.map_err(|_| Box::new(NotResolved))?;
+            let all = names.resolve(name.as_str()).await.map_err(|_| NotResolved)?;
             if all.is_empty() {
                 return Err(NotResolved.into());
             }
@@ -95,7 +95,7 @@ impl Resolve for OpenNames {
     fn resolve(&self, name: Name) -> Resolving {
         let names = Arc::clone(&self.0);
         Box::pin(async move {
-            let all = names.resolve(name.as_str()).await.map_err(|_| Box::new(NotResolved))?;
+            let all = names.resolve(name.as_str()).await.map_err(|_| NotResolved)?;
             Ok(Box::new(all.into_iter()) as Addrs)
         })
     }
@@ -384,9 +384,17 @@ fn classify(error: reqwest::Error, after: Duration) -> EgressError {
     }
 }
 
-/// The TLS library's errors arrive wrapped in an I/O error of kind `InvalidData`.
+/// The TLS library's errors arrive wrapped in an I/O error of kind `InvalidData`, and that in another one, which names the
+/// TLS library's error as its source and leaves out the one between.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
+    let mut current = error.downcast_ref::<std::io::Error>();
+    while let Some(error) = current {
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            return true;
+        }
+        current = error.get_ref().and_then(|inner| inner.downcast_ref());
+    }
+    false
 }
 
 /// An answer, read whole.
@@ -437,5 +445,51 @@ impl Answer {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds: f64 = self.header("retry-after")?.trim().parse().ok()?;
         Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Allowed;
+    use super::*;
+
+    /// Knows one name, or none.
+    #[derive(Debug)]
+    struct Fixed(Option<SocketAddr>);
+
+    #[async_trait::async_trait]
+    impl Names for Fixed {
+        async fn resolve(&self, _name: &str) -> std::io::Result<Vec<SocketAddr>> {
+            self.0.map(|address| vec![address]).ok_or_else(|| std::io::Error::other("no such name"))
+        }
+    }
+
+    async fn failure(url: &str, allow: Vec<Allowed>, names: Fixed) -> EgressError {
+        let egress = Egress::with_names(EgressConfig { allow, ..EgressConfig::default() }, Arc::new(names));
+        egress.user_url(Method::GET, &Url::parse(url).unwrap()).send().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn failures_on_the_way_are_told_apart() {
+        let unresolved = failure("https://example.com/", Vec::new(), Fixed(None)).await;
+        assert!(matches!(unresolved, EgressError::Unresolved), "{unresolved:?}");
+        let private = Fixed(Some(([10, 0, 0, 1], 0).into()));
+        let forbidden = failure("https://example.com/", Vec::new(), private).await;
+        assert!(matches!(forbidden, EgressError::Forbidden), "{forbidden:?}");
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let allow = || vec![Allowed::parse(&address.to_string()).unwrap()];
+        let plain = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            socket.writable().await.unwrap();
+            socket.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            socket
+        });
+        let untrusted = failure(&format!("https://{address}/"), allow(), Fixed(None)).await;
+        assert!(matches!(untrusted, EgressError::Untrusted(_)), "{untrusted:?}");
+        drop(plain.await);
+        let unreachable = failure(&format!("https://{address}/"), allow(), Fixed(None)).await;
+        assert!(matches!(unreachable, EgressError::Unreachable(_)), "{unreachable:?}");
     }
 }

@@ -29,7 +29,8 @@ pub(super) async fn create_integration(
     let name = name.ok_or_else(|| ApiError::field("name", "required", NAME_ACCEPTED))?;
     let integration = services.integrations.create(caller.tenant(), &reservation, name, kind, &config).await?;
     let location = format!("{}/{}", uri.path().trim_end_matches('/'), integration.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Detail::without_secrets(integration))).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Detail::without_secrets(integration)))
+        .into_response())
 }
 
 /// Reads `type` and a complete `config` of it, and ends the reading of the body.

@@ -25,7 +25,6 @@ use crate::model::IntegrationId;
 use crate::{GROUP, Services};
 
 /// The group's routes in its frame.
-#[must_use]
 pub fn router(platform: &Platform) -> Router {
     let acts = || from_fn(idempotent);
     let routes = Router::new()

@@ -26,10 +26,11 @@ pub(super) async fn test_integration(
     let ping = fields.optional("sendPing", "true or false", truth).unwrap_or(false);
     let (integration, stored) = services.integrations.open(caller.tenant(), &id).await?;
     let kind = integration.kind;
-    let change = ConfigChange::parse(kind.provider().fields(), "configOverrides", overrides).unwrap_or_else(|problems| {
-        fields.problems(problems);
-        ConfigChange::default()
-    });
+    let change =
+        ConfigChange::parse(kind.provider().fields(), "configOverrides", overrides).unwrap_or_else(|problems| {
+            fields.problems(problems);
+            ConfigChange::default()
+        });
     let overridden = !change.is_empty();
     fields.problems(providers::unreachable(kind, &change, "configOverrides", &services.platform.egress).await);
     let config = stored.changed_by(change);

@@ -232,7 +232,14 @@ mod tests {
     fn ids_are_parsed_only_in_their_own_form() {
         let id = IntegrationId::of(&Ids::default().reserve());
         assert_eq!(IntegrationId::parse(id.as_str()), Some(id));
-        for text in ["", "int_", "int_123", "INT_000000000000000000000", "int_00000000000000000000#", "wal_000000000000000000000"] {
+        for text in [
+            "",
+            "int_",
+            "int_123",
+            "INT_000000000000000000000",
+            "int_00000000000000000000#",
+            "wal_000000000000000000000",
+        ] {
             assert_eq!(IntegrationId::parse(text), None, "{text}");
         }
     }

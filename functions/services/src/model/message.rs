@@ -15,7 +15,7 @@ pub struct Message {
     pub to: Option<Recipients>,
     /// The same in every repetition of the request, for providers that recognise repetitions.
     pub idempotency_key: String,
-    /// When it is sent.
+    /// When this attempt is made.
     pub at: Timestamp,
 }
 

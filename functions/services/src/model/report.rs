@@ -55,7 +55,8 @@ impl Report {
     /// It was not judged. `reason` ends without a full stop; the rest of the sentence is added.
     #[must_use]
     pub fn inconclusive(reason: impl AsRef<str>) -> Self {
-        let message = format!("{}. The credential was not judged; try again later.", reason.as_ref().trim_end_matches('.'));
+        let message =
+            format!("{}. The credential was not judged; try again later.", reason.as_ref().trim_end_matches('.'));
         Self { verdict: Verdict::Inconclusive, message }
     }
 }

@@ -19,6 +19,8 @@ pub enum Shape {
     Email,
     /// A whole number from 1; text of digits is taken too.
     Number,
+    /// A chat: a whole number, kept as text, or a public name.
+    ChatId,
     /// One of these.
     Choice(&'static [&'static str]),
     /// An object of header names and values.
@@ -348,6 +350,7 @@ impl Shape {
             Self::Url => "an http or https URL".into(),
             Self::Email => "an e-mail address, or `Name <address>`".into(),
             Self::Number => "a whole number from 1".into(),
+            Self::ChatId => "a chat id, such as -1001234567890, or a public name, such as @channel".into(),
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
             Self::Headers => "an object of header names and text values".into(),
             Self::EvmAddress => "0x and 40 hexadecimal digits".into(),
@@ -369,6 +372,9 @@ impl Shape {
                     .filter(|number| *number > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()));
                 number.map(Json::from).ok_or_else(wrong)
             }
+            (Self::ChatId, Json::Number(number)) => {
+                number.as_i64().map(|number| Json::from(number.to_string())).ok_or_else(wrong)
+            }
             (Self::Headers, Json::Object(headers)) => headers_of(headers),
             (Self::Number | Self::Headers, _) => Err(wrong()),
             (_, Json::String(text)) => {
@@ -383,6 +389,7 @@ impl Shape {
                                     .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
                         }
                         Self::Email => is_email(text),
+                        Self::ChatId => text.chars().count() <= 64 && !text.contains(char::is_whitespace),
                         Self::Choice(choices) => choices.contains(&text),
                         Self::EvmAddress => text.strip_prefix("0x").is_some_and(|digits| {
                             digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -411,6 +418,7 @@ impl Shape {
             Self::Url => serde_json::json!({ "type": "string", "format": "uri", "pattern": "^https?://" }),
             Self::Email => serde_json::json!({ "type": "string" }),
             Self::Number => serde_json::json!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$" }),
+            Self::ChatId => serde_json::json!({ "type": ["integer", "string"], "pattern": "^\\S{1,64}$" }),
             Self::Choice(choices) => serde_json::json!({ "type": "string", "enum": choices }),
             Self::Headers => serde_json::json!({ "type": "object", "additionalProperties": { "type": "string" } }),
             Self::EvmAddress => serde_json::json!({ "type": "string", "pattern": "^0x[0-9a-fA-F]{40}$" }),
@@ -476,6 +484,7 @@ mod tests {
         Field::secret("token", "Token", Shape::Text(20), "").required(),
         Field::plain("url", "URL", Shape::Url, "").alias("webhookUrl"),
         Field::plain("chainId", "Chain", Shape::Number, ""),
+        Field::plain("chatId", "Chat", Shape::ChatId, ""),
         Field::secret("headers", "Headers", Shape::Headers, ""),
     ];
 
@@ -512,6 +521,17 @@ mod tests {
         assert!(after.missing(FIELDS, "config").is_empty());
         let gone = after.changed_by(change(json!({ "token": null })).unwrap());
         assert_eq!(gone.missing(FIELDS, "config").len(), 1);
+    }
+
+    #[test]
+    fn a_chat_id_is_taken_as_a_number_and_as_text() {
+        for (given, kept) in [(json!(-100_123), "-100123"), (json!(" 42 "), "42"), (json!("@ops"), "@ops")] {
+            let config = Config::default().changed_by(change(json!({ "chatId": given })).unwrap());
+            assert_eq!(config.text("chatId"), Some(kept));
+        }
+        for given in [json!(1.5), json!(true), json!(""), json!("two words")] {
+            assert_eq!(change(json!({ "chatId": given })).unwrap_err(), ["config.chatId"]);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde_json::{Map, Value as Json};
 use shared::egress::{Answer, Egress, EgressError};
 use shared::http::FieldProblem;
 
-use crate::model::{Delivery, Kind, Message, Refusal, Report};
+use crate::model::{Delivery, Kind, Message, Refusal, Report, Verdict};
 
 pub use config::{Config, ConfigChange, Field, Shape, Value, is_email};
 
@@ -53,7 +53,8 @@ pub trait Provider: Send + Sync {
     /// Asks the provider whether the credential works, without anyone noticing. Never an error: a verdict.
     async fn check(&self, config: &Config, egress: &Egress) -> Report;
 
-    /// The same with a visible sign at the other end, for a provider that can prove more so. Others just check.
+    /// The same with a visible sign at the other end, made at `at`, for a provider that can prove more so. Others just
+    /// check.
     async fn ping(&self, config: &Config, _idempotency_key: &str, _at: Timestamp, egress: &Egress) -> Report {
         self.check(config, egress).await
     }
@@ -185,6 +186,86 @@ fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration
         hint: Some("Try again later.".into()),
         retry_after: answer.retry_after(),
     }
+}
+
+/// What a provider objects to and what to do about it, told alike by a check and by a delivery.
+#[derive(Debug)]
+struct Objection {
+    verdict: Verdict,
+    message: String,
+    hint: String,
+}
+
+impl Objection {
+    /// The credential itself does not work.
+    fn invalid(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Invalid, message: message.into(), hint: hint.into() }
+    }
+
+    /// The credential is good, but its scope or its target falls short.
+    fn limited(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Limited, message: message.into(), hint: hint.into() }
+    }
+
+    fn report(self) -> Report {
+        Report { verdict: self.verdict, message: format!("{} {}", self.message, self.hint) }
+    }
+
+    fn refusal(self) -> Refusal {
+        Refusal::refused(self.message, self.hint)
+    }
+}
+
+/// The message as plain text, its title on a line of its own above.
+fn plain_text(message: &Message) -> String {
+    match &message.title {
+        Some(title) => format!("{title}\n\n{}", message.text),
+        None => message.text.clone(),
+    }
+}
+
+/// Refuses a text of more than `most` characters, as the provider counts them.
+fn within(text: String, most: usize, provider: &str) -> Result<String, Refusal> {
+    if text.chars().count() <= most { Ok(text) } else { Err(too_long(most, provider)) }
+}
+
+fn too_long(most: usize, provider: &str) -> Refusal {
+    Refusal::unusable("text", format!("is too long: {provider} takes {most} characters, the title's included"))
+}
+
+/// The one recipient of a message: the request's, or else the config's. `accepted` says what that is.
+fn recipient<'a>(message: &'a Message, default: Option<&'a str>, accepted: &str) -> Result<&'a str, Refusal> {
+    match &message.to {
+        Some(to) => to.single().ok_or_else(|| Refusal::unusable("to", format!("must be {accepted}"))),
+        None => default.ok_or_else(|| Refusal::unusable("to", format!("is missing: {accepted}"))),
+    }
+}
+
+/// Refuses a recipient where the credential fixes it: elsewhere than asked for is no delivery.
+fn no_recipient(message: &Message, credential: &str) -> Result<(), Refusal> {
+    match message.to {
+        None => Ok(()),
+        Some(_) => {
+            Err(Refusal::unusable("to", format!("must be left out: {credential} posts to its own channel only")))
+        }
+    }
+}
+
+/// Text as one segment of a URL's path.
+fn segment(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b':' | b'@' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// Whether a URL that is itself a credential goes over TLS.
+fn must_be_https(config: &Config, key: &str, path: &str) -> Option<FieldProblem> {
+    let url = config.url(key).filter(|url| url.scheme() != "https")?;
+    let message = format!("must start with https:// instead of {}://", url.scheme());
+    Some(FieldProblem::new(format!("{path}.{key}"), "value", message))
 }
 
 /// `text` cut to at most `most` characters; a provider's words go no further than a line.

@@ -1,6 +1,7 @@
 //! A provider's stand-in for unit tests: a server on a loopback socket that gives the answers a test wants and
 //! remembers what it was asked.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
@@ -19,8 +20,12 @@ use super::{Config, ConfigChange, Field};
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) method: Method,
+    /// Path and query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
+    /// The body as it came.
+    pub(super) text: String,
+    /// The body as JSON; null if it is none.
     pub(super) body: Json,
 }
 
@@ -54,6 +59,7 @@ impl StandIn {
                     method: parts.method,
                     path: parts.uri.to_string(),
                     headers: parts.headers,
+                    text: String::from_utf8_lossy(&body).into_owned(),
                     body: serde_json::from_slice(&body).unwrap_or_default(),
                 };
                 let answer = answer(&asked);
@@ -68,6 +74,63 @@ impl StandIn {
     /// What it was asked, oldest first.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A prepared answer: status, headers, body.
+#[derive(Debug, Clone)]
+pub(super) struct Reply(u16, Vec<(&'static str, String)>, String);
+
+impl Reply {
+    pub(super) fn new(status: u16, body: impl ToString) -> Self {
+        Self(status, Vec::new(), body.to_string())
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.1.push((name, value.to_string()));
+        self
+    }
+}
+
+/// A stand-in that gives prepared answers in turn, the last of them over and over.
+#[derive(Debug)]
+pub(super) struct Double(StandIn);
+
+impl Double {
+    /// Answers with these.
+    pub(super) async fn answering(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let replies: Arc<Mutex<VecDeque<Reply>>> = Arc::new(Mutex::new(replies.into_iter().collect()));
+        let next = move |_: &Asked| {
+            let mut replies = replies.lock().unwrap_or_else(PoisonError::into_inner);
+            let reply = if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
+            let Reply(status, headers, body) = reply.unwrap();
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            response.body(Body::from(body)).unwrap()
+        };
+        Self(StandIn::answering(next).await)
+    }
+
+    /// Its own address, at `path`.
+    pub(super) fn url(&self, path: &str) -> Url {
+        self.0.url.join(path).unwrap()
+    }
+
+    /// A way out on which this stands for `upstream`.
+    pub(super) fn standing_for(&self, upstream: Upstream) -> Egress {
+        egress(&[(upstream, &self.0)], &[])
+    }
+
+    /// A way out that may reach this by its address.
+    pub(super) fn allowed(&self) -> Egress {
+        egress(&[], &[&self.0])
+    }
+
+    /// What it was asked, in order.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.0.asked()
     }
 }
 
@@ -89,6 +152,12 @@ pub(super) fn answer(status: u16, headers: &[(&'static str, &'static str)], body
     response
 }
 
+/// A way out that leads nowhere: whoever uses it gets no answer.
+pub(super) fn nowhere() -> Egress {
+    let endpoints = Upstream::ALL.iter().map(|upstream| (*upstream, Url::parse("http://127.0.0.1:1").unwrap()));
+    Egress::new(EgressConfig { endpoints: endpoints.collect(), allow: Vec::new() })
+}
+
 /// A config, as a request would give it.
 pub(super) fn config(fields: &'static [Field], given: Json) -> Config {
     let Json::Object(given) = given else { return Config::default() };
@@ -96,7 +165,7 @@ pub(super) fn config(fields: &'static [Field], given: Json) -> Config {
     Config::default().changed_by(ConfigChange::parse(fields, "config", given).unwrap())
 }
 
-/// A message without a title.
+/// A message without a title, to nobody in particular or to these.
 pub(super) fn message(text: &str, to: &[&str]) -> Message {
     let to: Vec<String> = to.iter().map(|&to| to.to_owned()).collect();
     Message {
@@ -104,6 +173,6 @@ pub(super) fn message(text: &str, to: &[&str]) -> Message {
         title: None,
         to: (!to.is_empty()).then_some(Recipients(to)),
         idempotency_key: "the-key".into(),
-        at: jiff::Timestamp::UNIX_EPOCH,
+        at: jiff::Timestamp::from_second(1_614_265_330).unwrap(),
     }
 }
