@@ -1,3 +1,8 @@
 //! `/services/api`.
 
+mod fixtures;
 mod list_integrations;
+mod providers;
+mod send_message;
+mod test_integration;
+mod try_integration;
