@@ -1,3 +1,4 @@
 //! `/services/api`.
 
+mod faults;
 mod list_integrations;
