@@ -101,6 +101,8 @@ pub enum ApiError {
     ProviderTimeout {
         /// What is known and what to do.
         detail: String,
+        /// True if the provider takes a repetition under the same name for one, so that it does no harm.
+        repeatable: bool,
     },
 }
 
@@ -155,6 +157,12 @@ impl ApiError {
             Self::ProviderRefused { .. } => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// True if what was asked for may have been done, and doing it again would do it twice.
+    #[must_use]
+    pub fn may_have_acted(&self) -> bool {
+        matches!(self, Self::ProviderTimeout { repeatable: false, .. })
     }
 
     /// When to try again, where that is known.

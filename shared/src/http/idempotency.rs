@@ -11,8 +11,11 @@
 //!
 //! A key is looked at only for a caller who may ask, so an answer is replayed to nobody else. Answers that say that
 //! nothing was decided (401, 403, 429, everything from 500 and whatever says when to try again) are not kept: the key is
-//! free for another try. A request whose like is still running waits for its answer for a few seconds, then is told 409.
+//! free for another try. The exception is an answer that says that the thing may have been done, where another try could
+//! do it twice ([`ApiError::may_have_acted`]). A request whose like is still running waits for its answer for a few
+//! seconds, then is told 409.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -128,8 +131,9 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
     };
     parts.extensions.insert(Reserved(held.record.reservation));
     let response = next.run(Request::from_parts(parts, AxumBody::from(body))).await;
+    let may_have_acted = response.extensions().get::<Arc<ApiError>>().is_some_and(|error| error.may_have_acted());
     let response = api::present(group, &request_id, response);
-    claim.settle(held, response).await
+    claim.settle(held, response, may_have_acted).await
 }
 
 struct Claim {
@@ -199,13 +203,19 @@ impl Claim {
 
     /// Keeps the answer for replay, or frees the key. Whichever fails, the answer still goes out: the thing is done, and
     /// a repeated request runs again under the same names once the lease has ended.
-    async fn settle(&self, held: Box<Stored<IdempotencyRecord>>, response: Response) -> Result<Response, ApiError> {
+    async fn settle(
+        &self,
+        held: Box<Stored<IdempotencyRecord>>,
+        response: Response,
+        may_have_acted: bool,
+    ) -> Result<Response, ApiError> {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| ApiError::internal(error.into_inner()))?.to_bytes();
         let status = parts.status;
-        let undecided = status.is_server_error()
-            || parts.headers.contains_key(header::RETRY_AFTER)
-            || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+        let undecided = !may_have_acted
+            && (status.is_server_error()
+                || parts.headers.contains_key(header::RETRY_AFTER)
+                || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS));
         let Stored { record, version } = *held;
         let kept = if undecided {
             // Freed, but the reservation stays: the next run goes on where this one stopped.

@@ -1,3 +1,9 @@
 //! `/services/api`.
 
+mod faults;
+mod fixtures;
 mod list_integrations;
+mod providers;
+mod send_message;
+mod test_integration;
+mod try_integration;
