@@ -1,7 +1,9 @@
 //! `/services/api`.
 
+mod authorization;
 mod create_integration;
 mod delete_integration;
+mod errors;
 mod faults;
 mod fixtures;
 mod get_integration;
@@ -10,6 +12,7 @@ mod list_integrations;
 mod operations;
 mod providers;
 mod send_message;
+mod tenancy;
 mod test_integration;
 mod try_integration;
 mod update_integration;
