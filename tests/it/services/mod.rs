@@ -1,12 +1,15 @@
 //! `/services/api`.
 
 mod authorization;
+mod capacity;
+mod concurrency;
 mod create_integration;
 mod delete_integration;
 mod errors;
 mod faults;
 mod fixtures;
 mod get_integration;
+mod idempotency;
 mod list_integration_types;
 mod list_integrations;
 mod operations;
