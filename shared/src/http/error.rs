@@ -91,8 +91,10 @@ pub enum ApiError {
         existing: Option<String>,
     },
     /// 413.
-    #[error("the body is larger than {limit} bytes")]
+    #[error("{what} is larger than {limit} bytes")]
     PayloadTooLarge {
+        /// What is too large: `The body`.
+        what: &'static str,
         /// The largest that is taken.
         limit: usize,
     },
@@ -126,6 +128,8 @@ pub enum ApiError {
     ProviderTimeout {
         /// What is known and what to do.
         detail: String,
+        /// True if the provider takes a repetition under the same name for one, so that it does no harm.
+        repeatable: bool,
     },
 }
 
@@ -194,6 +198,12 @@ impl ApiError {
         }
     }
 
+    /// True if what was asked for may have been done, and doing it again would do it twice.
+    #[must_use]
+    pub fn may_have_acted(&self) -> bool {
+        matches!(self, Self::ProviderTimeout { repeatable: false, .. })
+    }
+
     /// When to try again, where that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -220,7 +230,7 @@ impl From<TableError> for ApiError {
 impl From<CredentialError> for ApiError {
     fn from(error: CredentialError) -> Self {
         match error {
-            CredentialError::TooLarge { limit } => Self::PayloadTooLarge { limit },
+            CredentialError::TooLarge { limit } => Self::PayloadTooLarge { what: "The secret part", limit },
             other => Self::internal(other),
         }
     }

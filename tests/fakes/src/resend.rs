@@ -1,4 +1,4 @@
-//! Resend: `GET /domains` and `POST /emails`.
+//! Resend: `GET /domains`, `POST /emails` and `POST /emails/batch`.
 //!
 //! What it reproduces, and from where:
 //! - Errors are `{"statusCode", "name", "message"}`; their names and statuses are Resend's error page and its official
@@ -12,6 +12,12 @@
 //! - `Idempotency-Key`, 1 to 256 characters, per key: the same body gets the same id again and nothing is sent twice,
 //!   another body 409 `invalid_idempotent_request`. Keys live 24 hours; [`Resend::forget_idempotency_keys`] lets that
 //!   time pass. Refused requests do not use a key up (Resend's documentation and another emulator's source).
+//! - A batch is a list of up to 100 e-mails, all of which are taken or none: the first error is the batch's (Resend's page
+//!   on validation modes; the other mode, `permissive`, is not reproduced). A body that is no list is 422
+//!   `validation_error`, "The `request.body` field must be an `array`." (reports on the PHP SDK). An e-mail of a batch has
+//!   neither attachments nor a schedule (Resend's page on batches). The words for those and for a batch that is empty or
+//!   too long are not documented; here they are 422 `validation_error` as well. One `Idempotency-Key` stands for the whole
+//!   batch.
 //! - Every answer carries `ratelimit-limit`, `-remaining` and `-reset` (seconds to wait, no date). Resend's pages
 //!   disagree about the number, so a caller must read it. A used-up quota is a 429 as well, told apart by its name.
 //! - `GET /domains` answers everything unless `limit` (1 to 100) asks for a page; then `has_more` and `after` lead on
@@ -28,7 +34,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::host::Host;
 use crate::wire::{
@@ -39,6 +45,8 @@ use crate::wire::{
 const RATE: u32 = 5;
 /// Most recipients of an e-mail.
 const MOST_RECIPIENTS: usize = 50;
+/// Most e-mails of a batch.
+const LARGEST_BATCH: usize = 100;
 /// The domain that everybody may try, towards the account's own address.
 const TRIAL_DOMAIN: &str = "resend.dev";
 
@@ -57,8 +65,8 @@ struct State {
     keys: HashMap<String, ResendPermission>,
     domains: Vec<ResendDomain>,
     emails: Vec<ResendEmail>,
-    /// By API key and idempotency key: the body and the id it got.
-    answered: HashMap<(String, String), (Value, String)>,
+    /// By API key and idempotency key: the body and the answer it got.
+    answered: HashMap<(String, String), (Value, Value)>,
     own_address: String,
     bad_key: ResendBadKey,
     quota: Option<ResendQuota>,
@@ -136,6 +144,7 @@ impl Resend {
         let router = Router::new()
             .route("/domains", get(list_domains))
             .route("/emails", post(send_email))
+            .route("/emails/batch", post(send_batch))
             .fallback(async || error(StatusCode::NOT_FOUND, "not_found", "The requested endpoint does not exist"))
             .method_not_allowed_fallback(async || {
                 error(
@@ -294,47 +303,89 @@ fn domain_object(domain: &ResendDomain) -> Value {
 }
 
 async fn send_email(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
-    let id = lock(&state).send(&headers, &body)?;
-    Ok(json(StatusCode::OK, &json!({ "id": id })))
+    let answer = lock(&state).send(&headers, &body, State::take_email)?;
+    Ok(json(StatusCode::OK, &answer))
+}
+
+async fn send_batch(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
+    let answer = lock(&state).send(&headers, &body, State::take_batch)?;
+    Ok(json(StatusCode::OK, &answer))
+}
+
+fn unprocessable(name: &str, message: &str) -> Refused {
+    error(StatusCode::UNPROCESSABLE_ENTITY, name, message)
+}
+
+/// Who sends: what the key may do, and the idempotency key.
+struct Sender {
+    permission: ResendPermission,
+    idempotency_key: Option<String>,
 }
 
 impl State {
-    fn send(&mut self, headers: &HeaderMap, body: &Bytes) -> Result<String, Refused> {
+    /// What both ways of sending share: the key, the body, and the idempotency key. `take` does the work and gives the
+    /// answer.
+    fn send(
+        &mut self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        take: fn(&mut Self, &Sender, &Value) -> Result<Value, Refused>,
+    ) -> Result<Value, Refused> {
         let (key, permission) = self.key(headers)?;
         let idempotency_key = header(headers, "idempotency-key").map(str::to_owned);
         if idempotency_key.as_ref().is_some_and(|key| !(1..=256).contains(&key.chars().count())) {
             let message = "The idempotency key must be between 1 and 256 characters";
             return Err(error(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message));
         }
-        let payload: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|_| error(StatusCode::BAD_REQUEST, "validation_error", "The request body is not a JSON object"))?;
-        let payload = Value::Object(payload);
+        let payload: Value = serde_json::from_slice(body)
+            .map_err(|_| error(StatusCode::BAD_REQUEST, "validation_error", "The request body is not JSON"))?;
         let slot = idempotency_key.clone().map(|idempotency_key| (key, idempotency_key));
-        if let Some((known, id)) = slot.as_ref().and_then(|slot| self.answered.get(slot)) {
+        if let Some((known, answer)) = slot.as_ref().and_then(|slot| self.answered.get(slot)) {
             if *known == payload {
-                return Ok(id.clone());
+                return Ok(answer.clone());
             }
             let message = "This idempotency key was used with another request body in the last 24 hours";
             return Err(error(StatusCode::CONFLICT, "invalid_idempotent_request", message));
         }
-        let email = self.check(&permission, &payload, idempotency_key)?;
-        let id = email.id.clone();
-        self.emails.push(email);
+        let answer = take(self, &Sender { permission, idempotency_key }, &payload)?;
         if let Some(slot) = slot {
-            self.answered.insert(slot, (payload, id.clone()));
+            self.answered.insert(slot, (payload, answer.clone()));
         }
-        Ok(id)
+        Ok(answer)
     }
 
-    /// Everything that can be wrong with an e-mail.
-    fn check(
-        &self,
-        permission: &ResendPermission,
-        payload: &Value,
-        idempotency_key: Option<String>,
-    ) -> Result<ResendEmail, Refused> {
-        let unprocessable =
-            |name, message: String| Err(error(StatusCode::UNPROCESSABLE_ENTITY, name, message.as_str()));
+    fn take_email(&mut self, sender: &Sender, payload: &Value) -> Result<Value, Refused> {
+        if !payload.is_object() {
+            return Err(error(StatusCode::BAD_REQUEST, "validation_error", "The request body is not a JSON object"));
+        }
+        let email = self.check(sender, payload, self.emails.len())?;
+        let answer = json!({ "id": email.id });
+        self.emails.push(email);
+        Ok(answer)
+    }
+
+    fn take_batch(&mut self, sender: &Sender, payload: &Value) -> Result<Value, Refused> {
+        let Some(payloads) = payload.as_array() else {
+            return Err(unprocessable("validation_error", "The `request.body` field must be an `array`."));
+        };
+        if !(1..=LARGEST_BATCH).contains(&payloads.len()) {
+            return Err(unprocessable("validation_error", "The `request.body` field must have 1 to 100 items."));
+        }
+        let mut emails = Vec::new();
+        for payload in payloads {
+            if let Some(name) = ["attachments", "scheduled_at"].iter().find(|name| payload.get(**name).is_some()) {
+                let message = format!("The `{name}` field is not supported in a batch.");
+                return Err(unprocessable("validation_error", &message));
+            }
+            emails.push(self.check(sender, payload, self.emails.len() + emails.len())?);
+        }
+        let ids: Vec<Value> = emails.iter().map(|email| json!({ "id": email.id })).collect();
+        self.emails.append(&mut emails);
+        Ok(json!({ "data": ids }))
+    }
+
+    /// Everything that can be wrong with an e-mail. `before` counts the e-mails before it.
+    fn check(&self, sender: &Sender, payload: &Value, before: usize) -> Result<ResendEmail, Refused> {
         let field = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
         let has_content = ["html", "text", "react", "template"].iter().any(|name| payload.get(name).is_some());
         let to = match payload.get("to") {
@@ -349,15 +400,15 @@ impl State {
             ("html", !has_content),
         ];
         if let Some((name, _)) = missing.iter().find(|(_, is_missing)| *is_missing) {
-            return unprocessable("missing_required_field", format!("Missing `{name}` field."));
+            return Err(unprocessable("missing_required_field", &format!("Missing `{name}` field.")));
         }
         if to.len() > MOST_RECIPIENTS || !to.iter().all(|to| domain_of(to).is_some()) {
-            return unprocessable("validation_error", "Invalid `to` field.".to_owned());
+            return Err(unprocessable("validation_error", "Invalid `to` field."));
         }
         let Some(domain) = domain_of(field("from")) else {
-            return unprocessable("invalid_from_address", "Invalid `from` field.".to_owned());
+            return Err(unprocessable("invalid_from_address", "Invalid `from` field."));
         };
-        self.check_sender(permission, &domain, &to)?;
+        self.check_sender(&sender.permission, &domain, &to)?;
         if let Some(quota) = self.quota {
             let (name, message) = match quota {
                 ResendQuota::Daily => ("daily_quota_exceeded", "You have reached your daily email quota."),
@@ -366,12 +417,12 @@ impl State {
             return Err(error(StatusCode::TOO_MANY_REQUESTS, name, message));
         }
         Ok(ResendEmail {
-            id: fake_id("e", self.emails.len() + 1),
+            id: fake_id("e", before + 1),
             from: field("from").to_owned(),
             to,
             subject: field("subject").to_owned(),
             payload: payload.clone(),
-            idempotency_key,
+            idempotency_key: sender.idempotency_key.clone(),
         })
     }
 

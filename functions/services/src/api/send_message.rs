@@ -47,7 +47,8 @@ pub(super) async fn send_message(
         idempotency_key: reservation.uuid().to_string(),
         at: services.platform.ids.now(),
     };
-    let delivery = provider.send(&config, &message, &services.platform.egress).await.map_err(refused)?;
+    let sent = provider.send(&config, &message, &services.platform.egress).await;
+    let delivery = sent.map_err(|refusal| refused(refusal, provider.recognises_repetitions()))?;
     Ok(Json(Sent { status: "success", provider_message_id: delivery.provider_message_id }))
 }
 
@@ -69,12 +70,12 @@ fn recipients(value: Value) -> Option<Recipients> {
     (1..=MOST_RECIPIENTS).contains(&all.len()).then_some(Recipients(all))
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: Refusal, repeatable: bool) -> ApiError {
     match refusal {
         Refusal::Unusable { field, message } => ApiError::field(field, "value", message),
         Refusal::Refused { message, hint, retry_after } => {
             ApiError::ProviderRefused { detail: message, hint, retry_after }
         }
-        Refusal::Unknown { message } => ApiError::ProviderTimeout { detail: message },
+        Refusal::Unknown { message } => ApiError::ProviderTimeout { detail: message, repeatable },
     }
 }

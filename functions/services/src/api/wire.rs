@@ -145,7 +145,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
         ApiError::NotFound { what } => body.detail = format!("{what} not found."),
         ApiError::MethodNotAllowed => body.detail = "This path does not take this method.".into(),
         ApiError::Conflict { detail, .. } => body.detail.clone_from(detail),
-        ApiError::PayloadTooLarge { limit } => body.detail = format!("The body is larger than {limit} bytes."),
+        ApiError::PayloadTooLarge { what, limit } => body.detail = format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             body.detail = format!("The body must be sent with `Content-Type: {accepted}`.");
         }
@@ -162,9 +162,14 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
             body.hint.clone_from(hint);
             body.retry_after = retry_after.map(seconds);
         }
-        ApiError::ProviderTimeout { detail } => {
+        ApiError::ProviderTimeout { detail, repeatable } => {
             body.detail.clone_from(detail);
-            body.hint = Some("Look at the channel before you send it again.".into());
+            let hint = if *repeatable {
+                "Repeat the request with the same Idempotency-Key; without one look at the channel before you send it again."
+            } else {
+                "Look at the channel before you send it again."
+            };
+            body.hint = Some(hint.into());
         }
     }
     (error.status(), Json(body)).into_response()

@@ -64,6 +64,12 @@ pub trait Provider: Send + Sync {
         true
     }
 
+    /// True if the other end takes a message with the same [`Message::idempotency_key`] for a repetition and does not
+    /// deliver it again.
+    fn recognises_repetitions(&self) -> bool {
+        false
+    }
+
     /// Delivers one message.
     ///
     /// # Errors
@@ -114,7 +120,9 @@ pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: 
 /// # Errors
 /// Everything that is wrong with it.
 pub async fn complete(kind: Kind, given: Map<String, Json>, egress: &Egress) -> Result<Config, Vec<FieldProblem>> {
-    let change = ConfigChange::parse(kind.provider().fields(), "config", given)?;
+    let fields = kind.provider().fields();
+    let absent = config::absent(fields, "config", &given);
+    let change = ConfigChange::parse(fields, "config", given).map_err(|wrong| [wrong, absent].concat())?;
     let mut wrong = unreachable(kind, &change, "config", egress).await;
     let config = Config::default().changed_by(change);
     wrong.extend(problems(kind, &config, "config"));
@@ -160,7 +168,9 @@ fn undelivered(provider: &str, error: &EgressError) -> Refusal {
             retry_after: None,
         };
     }
-    Refusal::Unknown { message: format!("{provider} gave {error}; the message may or may not have been delivered.") }
+    Refusal::Unknown {
+        message: format!("{provider} did not confirm the message ({error}); it may or may not have been delivered."),
+    }
 }
 
 /// What it means for a message that the answer looks like a success but is not what the provider says to one it took.

@@ -78,6 +78,10 @@ impl Provider for Resend {
         }
     }
 
+    fn recognises_repetitions(&self) -> bool {
+        true
+    }
+
     async fn send(&self, config: &Config, message: &Message, egress: &Egress) -> Result<Delivery, Refusal> {
         let key = config.secret("apiKey").ok_or_else(|| Refusal::unusable("config.apiKey", "is missing"))?;
         let from = email::sender_of_message(config)?;

@@ -105,6 +105,10 @@ impl Provider for Webhook {
         }
     }
 
+    fn recognises_repetitions(&self) -> bool {
+        true
+    }
+
     async fn send(&self, config: &Config, message: &Message, egress: &Egress) -> Result<Delivery, Refusal> {
         let url = config.url("url").ok_or_else(|| Refusal::unusable("url", NO_URL))?;
         let mut data = json!({ "text": message.text });

@@ -25,10 +25,18 @@ async fn domains(resend: &Resend, key: &str, query: &str) -> Reply {
 }
 
 async fn send(resend: &Resend, key: &str, idempotency_key: Option<&str>, body: &Value) -> Reply {
+    post(resend, "/emails", key, idempotency_key, body).await
+}
+
+async fn send_batch(resend: &Resend, key: &str, idempotency_key: Option<&str>, body: &Value) -> Reply {
+    post(resend, "/emails/batch", key, idempotency_key, body).await
+}
+
+async fn post(resend: &Resend, path: &str, key: &str, idempotency_key: Option<&str>, body: &Value) -> Reply {
     let authorization = format!("Bearer {key}");
     let mut headers = vec![("authorization", authorization.as_str()), JSON];
     headers.extend(idempotency_key.map(|key| ("idempotency-key", key)));
-    call("POST", &format!("{}/emails", resend.host.origin()), &headers, body.to_string()).await
+    call("POST", &format!("{}{path}", resend.host.origin()), &headers, body.to_string()).await
 }
 
 /// Checks an error's status and name, and that its body repeats the status.
@@ -158,6 +166,47 @@ async fn an_idempotency_key_sends_once() {
     assert_ne!(send(&resend, "re_second", Some("key-1"), &hello).await.json(), first);
     resend.forget_idempotency_keys();
     assert_ne!(send(&resend, KEY, Some("key-1"), &hello).await.json(), first);
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_whole_or_not_at_all() {
+    let resend = resend().await;
+    let good = email("ops@mail.example.com");
+    let mut unsigned = good.clone();
+    unsigned.as_object_mut().unwrap().remove("from");
+    let mut attached = good.clone();
+    attached["attachments"] = json!([]);
+    for (batch, status, name) in [
+        (json!({ "from": "ops@mail.example.com" }), 422, "validation_error"),
+        (json!([]), 422, "validation_error"),
+        (json!(vec![good.clone(); 101]), 422, "validation_error"),
+        (json!([good, unsigned]), 422, "missing_required_field"),
+        (json!([good, attached]), 422, "validation_error"),
+        (json!([good, "no e-mail"]), 422, "missing_required_field"),
+        (json!([good, email("nobody")]), 422, "invalid_from_address"),
+        (json!([good, email("ops@elsewhere.example")]), 403, "validation_error"),
+    ] {
+        assert_error(&send_batch(&resend, KEY, None, &batch).await, status, name);
+    }
+    assert_error(&send_batch(&resend, "re_unknown", None, &json!([good])).await, 403, "invalid_api_key");
+    assert!(resend.messages().is_empty());
+
+    let reply = send_batch(&resend, KEY, None, &json!(vec![good; 100])).await;
+    assert_eq!(reply.status, 200);
+    let ids: Vec<_> = resend.messages().iter().map(|email| json!({ "id": email.id })).collect();
+    assert_eq!((reply.json(), ids.len()), (json!({ "data": ids }), 100));
+}
+
+#[tokio::test]
+async fn one_idempotency_key_stands_for_a_whole_batch() {
+    let resend = resend().await;
+    let batch = json!([email("ops@mail.example.com"), email("more@mail.example.com")]);
+    let first = send_batch(&resend, KEY, Some("batch-1"), &batch).await.json();
+    assert_eq!(send_batch(&resend, KEY, Some("batch-1"), &batch).await.json(), first);
+    assert_eq!(resend.messages().len(), 2);
+    assert!(resend.messages().iter().all(|email| email.idempotency_key.as_deref() == Some("batch-1")));
+    let reply = send_batch(&resend, KEY, Some("batch-1"), &json!([email("ops@mail.example.com")])).await;
+    assert_error(&reply, 409, "invalid_idempotent_request");
 }
 
 #[tokio::test]

@@ -1,0 +1,1 @@
+//! Each type of integration against its provider.
