@@ -33,7 +33,7 @@ impl Record for Integration {
         Index {
             kind_order: Some(kind_order(self.kind, &self.id)),
             due: Some((check_queue(spread), self.check.due_at)),
-            expires_at: None,
+            ..Index::default()
         }
     }
 }

@@ -17,6 +17,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
+use shared::auth::needs;
 use shared::http::{Api, ApiError, Group, idempotent};
 
 use crate::model::WalletId;
@@ -25,11 +26,11 @@ use crate::{GROUP, Wallets};
 /// The group's routes in its frame.
 #[must_use]
 pub fn router(platform: &Platform) -> Router {
-    let acts = || from_fn(idempotent);
+    let acts = || from_fn(idempotent::<needs::IntegrationsWrite>);
     let routes = Router::new()
         .route(
             "/v1/integrations",
-            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).layer(acts())),
+            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).route_layer(acts())),
         )
         .route(
             "/v1/integrations/{walletId}",
@@ -37,7 +38,7 @@ pub fn router(platform: &Platform) -> Router {
                 .patch(update_integration::update_integration)
                 .delete(delete_integration::delete_integration),
         )
-        .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).layer(acts()))
+        .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).route_layer(acts()))
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
         .with_state(Wallets::new(platform));

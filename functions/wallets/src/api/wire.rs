@@ -153,7 +153,7 @@ fn message(error: &ApiError) -> String {
         ApiError::NotFound { what } => format!("{what} not found."),
         ApiError::MethodNotAllowed => "This path does not take this method.".into(),
         ApiError::Conflict { detail, .. } | ApiError::ProviderRefused { detail, .. } => detail.clone(),
-        ApiError::PayloadTooLarge { limit } => format!("The body is larger than {limit} bytes."),
+        ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")
         }
@@ -161,7 +161,7 @@ fn message(error: &ApiError) -> String {
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
         }
-        ApiError::ProviderTimeout { detail } => detail.clone(),
+        ApiError::ProviderTimeout { detail, .. } => detail.clone(),
     }
 }
 
