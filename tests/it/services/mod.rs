@@ -1,6 +1,6 @@
 //! `/services/api`.
 
-mod fixtures;
+pub(crate) mod fixtures;
 mod list_integrations;
 mod providers;
 mod send_message;
