@@ -7,28 +7,29 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use regex_lite::Regex;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-/// Sends the process's logs to standard output as JSON. `CAUSEWAY_LOG` sets what is logged, in the form of
-/// `RUST_LOG`; `info` unless set. A second call changes nothing.
+/// Sends the process's logs to standard output as JSON. `CAUSEWAY_LOG` sets what is logged, as a level or as
+/// comma-separated `target=level`; `info` unless set. A second call changes nothing.
 pub fn init() {
     init_with(io::stdout, "info");
 }
 
 /// The same with another place to write to, and another level unless `CAUSEWAY_LOG` sets one.
 pub fn init_with(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, level: &str) {
-    let filter = EnvFilter::try_from_env("CAUSEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt()
+    let wanted = std::env::var("CAUSEWAY_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let filter = wanted.or_else(|| level.parse().ok()).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter)
         .with_writer(Redacting(writer))
-        .finish();
+        .with_filter(filter);
     // Fails only if a subscriber is set already, and then that one stays.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }
 
 /// Strikes out of each line what looks like a credential.

@@ -74,6 +74,9 @@ pub enum DevError {
         #[source]
         source: io::Error,
     },
+    /// Ctrl-C and termination signals could not be listened for.
+    #[error("signals could not be listened for: {0}")]
+    Signals(#[source] io::Error),
     /// Standard output is closed.
     #[error("standard output could not be written: {0}")]
     Output(#[source] io::Error),
@@ -107,15 +110,17 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let base_url = |base: &str| GroupEntry { base_url: format!("{url}{base}") };
     let groups: BTreeMap<_, _> = GROUPS.iter().map(|group| (group.name.to_owned(), base_url(group.base))).collect();
     let file = DevFile { url: url.clone(), groups, tenants, aws: file };
+    // Before anyone can know that it is ready, so that whoever waits for that can end it in good order.
+    let interrupted = interrupted().map_err(DevError::Signals)?;
     let unwritable = |source| DevError::DevFile { folder: options.data_dir.clone(), source };
     file.write(&options.data_dir).map_err(unwritable)?;
 
     let ready =
         Ready { file: &file, folder: &options.data_dir, demo: sandbox.as_ref().map(|sandbox| &sandbox.demo), started };
     ready.print(&mut io::stdout().lock()).map_err(DevError::Output)?;
-    interrupted().await;
-    writeln!(io::stdout(), "\nStopping. What was acknowledged is kept in {}.", options.data_dir.display())
-        .map_err(DevError::Output)?;
+    interrupted.await;
+    // Whoever read the output may be gone by now, which must not keep the rest from happening.
+    let _ = writeln!(io::stdout(), "\nStopping. What was acknowledged is kept in {}.", options.data_dir.display());
     stack.stop().await;
     emulators.stop().await;
     Ok(())
@@ -146,16 +151,16 @@ pub fn redirect(egress: &mut EgressConfig, fakes: &Fakes) {
     egress.allow.extend(fakes.user_addresses().iter().filter_map(|address| shared::egress::Allowed::parse(address)));
 }
 
-async fn interrupted() {
+/// Listens for Ctrl-C and for a termination signal from now on; what it returns ends with the first of them.
+fn interrupted() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }
 
 /// The message that the stack is ready.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynoxide::Database;
+use rusqlite::{Connection, OpenFlags};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,7 +37,7 @@ pub enum EmulatorError {
         path: PathBuf,
     },
     /// The table's file cannot be read.
-    #[error("{} is damaged or not a table's file ({reason}). Put a good copy there, or start with --fresh to begin anew", path.display())]
+    #[error("the table's database {} is damaged ({reason}). Put a good copy there, or start with --fresh to begin anew", path.display())]
     Table {
         /// The file.
         path: PathBuf,
@@ -195,6 +196,9 @@ fn open_table(folder: Option<&Path>, template: &Template, table: &str) -> Result
     let path = folder.map(|folder| folder.join("table.db")).unwrap_or_default();
     let damaged = |reason: String| EmulatorError::Table { path: path.clone(), reason };
     let malformed = |error: serde_json::Error| damaged(error.to_string());
+    if path.exists() {
+        check(&path).map_err(damaged)?;
+    }
     let database = match folder {
         Some(_) => Database::new(&path.to_string_lossy()),
         None => Database::memory(),
@@ -208,6 +212,19 @@ fn open_table(folder: Option<&Path>, template: &Template, table: &str) -> Result
         database.update_time_to_live(expiry).map_err(|error| damaged(error.to_string()))?;
     }
     Ok(database)
+}
+
+/// Finds damage before anything is written: the embedded DynamoDB would notice a broken page only when it is asked for
+/// what was there.
+fn check(path: &Path) -> Result<(), String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let report = Connection::open_with_flags(path, flags)
+        .and_then(|connection| connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0)));
+    match report {
+        Ok(report) if report == "ok" => Ok(()),
+        Ok(_) => Err("some of its pages are broken".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn expire(database: Database, mut stopped: watch::Receiver<bool>) {

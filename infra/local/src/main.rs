@@ -8,7 +8,7 @@ use local::{dev, operate};
 
 /// Causeway, an integrations backend. Without a command: `dev --sandbox`.
 #[derive(Debug, Parser)]
-#[command(name = "causeway", version, about)]
+#[command(name = "causeway", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -81,8 +81,8 @@ pub struct CreateToken {
     /// What it may do, comma-separated; `all`, or `read-only` for everything that shows no secret.
     #[arg(long, value_delimiter = ',', default_value = "all")]
     pub permissions: Vec<String>,
-    /// For how many days it works; for ever unless given.
-    #[arg(long, value_name = "DAYS")]
+    /// For how many days it works, at most 36500; for ever unless given.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub expires_in: Option<u32>,
     /// The client that it is issued to, for the wallets group; its secret is minted and shown with it.
     #[arg(long, value_name = "ID")]
@@ -103,6 +103,12 @@ pub enum OperateError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The local stack has stopped, or hangs.
+    #[error("the stack of {} does not answer. Start it with `causeway dev`, or name a deployed one with --stack", folder.display())]
+    Silent {
+        /// The data folder.
+        folder: PathBuf,
     },
     /// A deployed stack's table was not named.
     #[error("--stack needs --table: the stack's output `Table`")]
@@ -173,6 +179,15 @@ impl Target {
         Ok(Platform::with_sdk(&sdk, &aws, Egress::new(EgressConfig::default()), Ids::default()))
     }
 
+    /// What it means that the table did not do as it was asked.
+    fn failed(&self, what: &'static str) -> impl Fn(TableError) -> OperateError + use<> {
+        let folder = self.stack.is_none().then(|| self.data_dir.clone());
+        move |source| match (source, &folder) {
+            (TableError::Unavailable(_), Some(folder)) => OperateError::Silent { folder: folder.clone() },
+            (source, _) => OperateError::Table { what, source },
+        }
+    }
+
     fn dev_file(&self) -> Result<DevFile, OperateError> {
         DevFile::read(&self.data_dir).map_err(|source| OperateError::NoStack { folder: self.data_dir.clone(), source })
     }
@@ -189,7 +204,8 @@ pub async fn token(command: TokenCommand) -> Result<(), OperateError> {
             let grant = create.grant()?;
             let platform = create.target.platform().await?;
             let client = grant.client.clone();
-            let minted = platform.tokens.mint(grant).await.map_err(failed("the token could not be minted"))?;
+            let minted =
+                platform.tokens.mint(grant).await.map_err(create.target.failed("the token could not be minted"))?;
             writeln!(out, "id             {}", minted.record.id)?;
             writeln!(out, "token          {}", minted.token.reveal())?;
             if let Some((client_id, client_secret)) = client {
@@ -202,10 +218,11 @@ pub async fn token(command: TokenCommand) -> Result<(), OperateError> {
             let platform = target.platform().await?;
             let tenants = match tenant {
                 Some(tenant) => vec![parse_tenant(&tenant)?],
-                None => platform.tokens.tenants().await.map_err(failed("the tenants could not be listed"))?,
+                None => platform.tokens.tenants().await.map_err(target.failed("the tenants could not be listed"))?,
             };
             for tenant in tenants {
-                for record in platform.tokens.list(&tenant).await.map_err(failed("the tokens could not be listed"))? {
+                let records = platform.tokens.list(&tenant).await;
+                for record in records.map_err(target.failed("the tokens could not be listed"))? {
                     writeln!(out, "{}", row(&record, platform.ids.now()))?;
                 }
             }
@@ -220,15 +237,11 @@ pub async fn token(command: TokenCommand) -> Result<(), OperateError> {
                         "{tenant} has no token {id}; `causeway token list` shows them"
                     )));
                 }
-                Err(source) => return Err(failed("the token could not be revoked")(source)),
+                Err(source) => return Err(target.failed("the token could not be revoked")(source)),
             }
         }
     }
     Ok(())
-}
-
-fn failed(what: &'static str) -> impl Fn(TableError) -> OperateError {
-    move |source| OperateError::Table { what, source }
 }
 
 fn row(record: &TokenRecord, now: Timestamp) -> String {
@@ -243,7 +256,8 @@ fn row(record: &TokenRecord, now: Timestamp) -> String {
 }
 
 fn parse_tenant(text: &str) -> Result<Tenant, OperateError> {
-    let accepted = "a tenant's name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or a digit";
+    let accepted = "a tenant's name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or a digit; \
+                    operator and oauth are taken";
     Tenant::parse(text).ok_or_else(|| OperateError::Argument(format!("{text:?} names no tenant: {accepted}")))
 }
 

@@ -1655,7 +1655,7 @@ mod secrecy {
         let log = Log::default();
         let writer = log.clone();
         let subscriber =
-            tracing_subscriber::fmt().with_env_filter("local=trace").with_writer(move || writer.clone()).finish();
+            tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
         // For the whole process: with one for this thread only, tests beside it could switch its log lines off.
         tracing::subscriber::set_global_default(subscriber).unwrap();
         let emulator = Emulator::start().await;

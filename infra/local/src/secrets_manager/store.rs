@@ -69,7 +69,7 @@ CREATE INDEX label_by_version ON label (secret, version);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file is not a database, or some of its pages are broken.
-    #[error("the secrets database {path} is damaged: put back a good copy, or delete it to start without secrets", path = .path.display())]
+    #[error("the secrets database {path} is damaged", path = .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file cannot be created, read or locked.
-    #[error("the secrets database {path} cannot be opened", path = .path.display())]
+    #[error("the secrets database {path} cannot be opened: {source}", path = .path.display())]
     Unusable {
         /// The file.
         path: PathBuf,

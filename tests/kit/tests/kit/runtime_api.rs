@@ -1,10 +1,9 @@
-//! The double against a raw client, and against real processes: this test binary started again as a function on the
-//! real `lambda_runtime`, and small shell scripts.
+//! The double against a raw client, and against real processes: the kit's own function on the real `lambda_runtime`, and
+//! small shell scripts.
 
 use http::StatusCode;
 use kit::runtime_api::{Exited, FunctionProcess, Line, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -170,32 +169,9 @@ async fn dropping_the_double_lets_a_waiting_process_go() {
     assert_eq!(waiting.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
-/// Starts this test binary again, as the function below.
+/// Starts the kit's own function.
 fn function(api: &RuntimeApi) -> FunctionProcess {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "runtime_api::function_process", "--ignored", "--nocapture"]);
-    command.env_clear().envs(api.environment("echo"));
-    FunctionProcess::run(command, api).unwrap()
-}
-
-#[test]
-#[ignore = "not a test: the other tests start it as a function's process"]
-fn function_process() {
-    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        return;
-    }
-    let handle = async |event: lambda_runtime::LambdaEvent<Value>| {
-        let (payload, context) = event.into_parts();
-        writeln!(std::io::stderr(), "handling {} in {}", context.request_id, context.env_config.function_name).unwrap();
-        match payload["do"].as_str() {
-            Some("fail") => Err(lambda_runtime::Error::from("as asked")),
-            Some("exit") => std::process::exit(7),
-            Some("hang") => std::future::pending().await,
-            _ => Ok(json!({"echo": payload, "region": std::env::var("AWS_REGION").unwrap()})),
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(lambda_runtime::run(lambda_runtime::service_fn(handle))).unwrap();
+    FunctionProcess::spawn(env!("CARGO_BIN_EXE_echo-function"), api.environment("echo"), api).unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,131 @@
+//! The ready message: what it says, and that its lines work when they are pasted.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+
+use crate::process::{Stack, program};
+
+/// An interactive user's shell, as far as a pipe can be one: it takes line by line and expands `!`.
+struct Shell {
+    _child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Shell {
+    const DONE: &str = "--done--";
+
+    /// `None` where there is no bash or no curl: they are not needed to build or to test.
+    async fn start() -> Option<Self> {
+        let there = crate::process::run({
+            let mut look = program("sh");
+            look.args(["-c", "command -v bash curl"]);
+            look
+        });
+        if there.await.code != Some(0) {
+            return None;
+        }
+        let mut bash = program("bash");
+        bash.args(["--norc", "-s"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = bash.spawn().unwrap();
+        let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        input.write_all(b"exec 2>&1; set -o history -o histexpand\n").await.unwrap();
+        Some(Self { _child: child, input, output: BufReader::new(output).lines() })
+    }
+
+    /// Runs one line. What it wrote to either output, or nothing if it failed.
+    async fn paste(&mut self, line: &str) -> Result<Vec<String>, String> {
+        self.input.write_all(format!("{line}\necho {}$?\n", Self::DONE).as_bytes()).await.unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let line = self.output.next_line().await.unwrap().unwrap();
+            match line.strip_prefix(Self::DONE) {
+                Some("0") => return Ok(lines),
+                Some(code) => return Err(format!("{code}: {lines:?}")),
+                None => lines.push(line),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_message_says_where_everything_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let stack = Stack::start(&data).await;
+    let text = stack.ready.join("\n");
+    assert!(stack.ready[0].starts_with(&format!("Causeway is ready at {} after ", stack.url())), "{text}");
+    assert!(stack.ready[0].ends_with("(sandbox: the outside providers are fakes)."), "{text}");
+    assert!(text.contains(&format!("  services  {}/services/api/integrations\n", stack.url())), "{text}");
+    assert!(text.contains(&format!("  data      {} (kept; --fresh empties it)\n", data.display())), "{text}");
+    assert!(text.contains(&format!("  tokens    {}\n", data.join("dev.json").display())), "{text}");
+    assert!(text.contains(&stack.token("acme", "admin")), "{text}");
+}
+
+#[tokio::test]
+async fn every_printed_line_works_when_it_is_pasted() {
+    let Some(mut shell) = Shell::start().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path()).await;
+    let mut shown: Vec<String> = Vec::new();
+    for line in stack.lines_to_paste() {
+        shown.extend(shell.paste(line).await.unwrap());
+    }
+    let [created, listed, read, tested, sent, failed, deleted] = shown.as_slice() else { panic!("{shown:?}") };
+    let id = created.strip_prefix("created ").unwrap();
+    assert!(id.starts_with("int_") && id.len() == 25, "{created}");
+    let json =
+        |line: &String| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
+    assert_eq!(json(listed)["data"][0]["id"], id);
+    assert_eq!(json(listed)["data"][0]["name"], "My Slack");
+    let read = json(read);
+    assert_eq!(read["id"], id);
+    assert!(read["config"]["webhookUrl"].as_str().unwrap().starts_with("https://hooks.slack.com/services/"));
+    assert_eq!(json(tested)["status"], "success");
+    assert_eq!(json(tested)["message"], "Integration test successful");
+    assert_eq!(json(sent), json!({ "status": "success" }));
+    let failed = json(failed);
+    assert_eq!((&failed["status"], &failed["verdict"]), (&json!("error"), &json!("invalid")));
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("Slack") && message.contains("webhook"), "{message}");
+    assert_eq!(json(deleted), json!({ "success": true }));
+    let left = stack.services().expect(200, "GET", "", None).await;
+    assert_eq!(left, json!({ "data": [] }));
+}
+
+#[tokio::test]
+async fn without_the_sandbox_the_lines_leave_a_place_for_ones_own_webhook() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: &Path = folder.path();
+    let command = crate::process::causeway(&["dev", "--port", "0", "--data-dir", path.to_str().unwrap()]);
+    let stack = Stack::run(command, path).await;
+    assert!(stack.ready[0].ends_with("(the real providers)."), "{:?}", stack.ready);
+    let own = stack.ready.iter().find(|line| line.starts_with("SLACK_WEBHOOK_URL=")).unwrap();
+    assert!(own.ends_with("# put your own here"), "{own}");
+}
+
+#[tokio::test]
+async fn causeway_alone_is_the_sandbox_on_port_3000() {
+    // The port may be taken by a stack that the developer runs, so it is only asked what the command means.
+    let options = local::dev::Options::sandbox();
+    assert_eq!(
+        (options.port, options.data_dir.to_str(), options.fresh, options.sandbox),
+        (3000, Some(".causeway"), false, true)
+    );
+}
+
+#[tokio::test]
+async fn the_root_lists_the_groups_and_the_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path()).await;
+    let overview = reqwest::Client::builder().no_proxy().build().unwrap().get(stack.url()).send().await.unwrap();
+    let overview: Value = serde_json::from_str(&overview.text().await.unwrap()).unwrap();
+    assert_eq!(overview["groups"]["services"], format!("{}/services/api/integrations", stack.url()));
+    for function in ["services-api", "services-check", "sweep"] {
+        assert!(overview["functions"].as_array().unwrap().contains(&json!(function)), "{overview}");
+    }
+}
