@@ -8,8 +8,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lc_rs::hmac;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use tokio::sync::OnceCell;
+use url::Url;
 
 use crate::auth::{Authenticator, TokenStore};
 use crate::clock::Ids;
@@ -57,8 +59,10 @@ impl Platform {
     pub fn with_sdk(sdk: &SdkConfig, aws: &AwsConfig, egress: Egress, ids: Ids) -> Self {
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
         dynamodb.set_endpoint_url(aws.dynamodb_endpoint.as_ref().map(ToString::to_string));
+        dynamodb.set_retry_partition(retry_quota("dynamodb", aws.dynamodb_endpoint.as_ref()));
         let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(sdk);
         secrets_manager.set_endpoint_url(aws.secrets_manager_endpoint.as_ref().map(ToString::to_string));
+        secrets_manager.set_retry_partition(retry_quota("secretsmanager", aws.secrets_manager_endpoint.as_ref()));
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), &aws.table, ids.clone());
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build());
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
@@ -95,6 +99,12 @@ fn sdk_config(aws: &AwsConfig) -> SdkConfig {
         .timeout_config(timeouts)
         .credentials_provider(provider(aws.identity))
         .build()
+}
+
+/// The SDK allows so many retries in a process, all clients of a service together. An endpoint of one's own has an
+/// allowance of its own, so that one stack's trouble does not keep another in the same process from retrying.
+fn retry_quota(service: &str, endpoint: Option<&Url>) -> Option<RetryPartition> {
+    endpoint.map(|endpoint| RetryPartition::new(format!("{service} {endpoint}")))
 }
 
 fn provider(identity: Identity) -> SharedCredentialsProvider {

@@ -1,5 +1,6 @@
 //! `/services/api`.
 
+mod faults;
 mod fixtures;
 mod list_integrations;
 mod providers;

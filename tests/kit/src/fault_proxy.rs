@@ -58,7 +58,7 @@ pub enum Fault {
     /// connection is closed.
     Stall,
     /// The request is held until it is [released](Injection::release), and then delivered and answered: for putting
-    /// concurrent calls into an exact order.
+    /// concurrent calls into an exact order. A caller who has given up by then changes nothing: it arrives late.
     Hold,
     /// The connection is cut by a TCP reset in the middle of the exchange. The request is not delivered.
     Reset,
@@ -571,8 +571,13 @@ async fn answer(
             return Err(Severed);
         }
         Fault::Hold => {
-            strike.released().await;
-            return deliver().await;
+            let delivery = deliver();
+            // Of its own, so that a caller who gives up does not take back what is on its way.
+            let held = tokio::spawn(async move {
+                strike.released().await;
+                delivery.await
+            });
+            return held.await.map_err(|_| Severed)?;
         }
         Fault::LoseAnswer => {
             deliver().await?;

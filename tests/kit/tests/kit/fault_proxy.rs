@@ -199,6 +199,22 @@ async fn a_held_call_is_delivered_when_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_held_call_arrives_late_even_if_its_caller_has_given_up() {
+    let (proxy, upstream) = proxied().await;
+    let hold = proxy.inject(Fault::Hold);
+    let given_up = tokio::spawn(client().post(proxy.url()).body("{}").send());
+    hold.struck().await;
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    call(&proxy, "GetItem", json!({})).await.unwrap();
+    assert_eq!(upstream.received(), 1);
+    hold.release();
+    while upstream.received() < 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn answers_in_the_services_name_are_not_delivered() {
     let (proxy, upstream) = proxied().await;
     proxy.inject(Fault::Throttle);
