@@ -19,3 +19,4 @@ mod tenancy;
 mod test_integration;
 mod try_integration;
 mod update_integration;
+pub(crate) mod fixtures;
