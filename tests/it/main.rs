@@ -6,3 +6,4 @@ mod egress;
 mod local;
 mod rules;
 mod services;
+mod wallets;

@@ -105,7 +105,7 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     };
     let platform = Platform::new(&Config { aws, egress }, Ids::default());
     let tenants = demo::tenants(&platform, earlier).await.map_err(DevError::Tenants)?;
-    let stack = Stack::serve(listener, &platform, &template, true).await?;
+    let stack = Stack::serve(listener, &platform, &template, Some(emulators.stream()?)).await?;
     let url = stack.url();
     let base_url = |base: &str| GroupEntry { base_url: format!("{url}{base}") };
     let groups: BTreeMap<_, _> = GROUPS.iter().map(|group| (group.name.to_owned(), base_url(group.base))).collect();

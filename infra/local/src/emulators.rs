@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::secrets_manager::{self, OpenError, SecretsManager};
+use crate::streams::TableStream;
 use crate::template::{Template, TemplateError};
 
 /// DynamoDB removes what has expired some time later; the local stack does so every minute.
@@ -50,6 +51,11 @@ pub enum EmulatorError {
     /// The template does not define the table.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The table's stream cannot be read.
+    #[error(
+        "the table's stream cannot be read ({0}). A data folder of an earlier version has none: start with --fresh"
+    )]
+    Stream(String),
     /// No loopback port could be had.
     #[error("no loopback port could be opened: {0}")]
     Port(#[source] io::Error),
@@ -116,9 +122,22 @@ pub struct Emulators {
     pub dynamodb: SocketAddr,
     /// Where Secrets Manager answers.
     pub secrets_manager: SocketAddr,
+    table: StreamedTable,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     _data: Data,
+}
+
+/// The embedded DynamoDB's table, for whoever follows its stream.
+struct StreamedTable {
+    database: Database,
+    name: String,
+}
+
+impl std::fmt::Debug for StreamedTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamedTable").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Emulators {
@@ -147,7 +166,7 @@ impl Emulators {
         let tasks = vec![
             tokio::spawn(expire(database.clone(), stopped.clone())),
             tokio::spawn({
-                let stopped = until(stopped.clone());
+                let (database, stopped) = (database.clone(), until(stopped.clone()));
                 async move {
                     if let Err(error) =
                         dynoxide::server::serve_with_shutdown(dynamodb_listener, database, stopped).await
@@ -163,7 +182,16 @@ impl Emulators {
                 }
             }),
         ];
-        Ok(Self { dynamodb, secrets_manager, stop, tasks, _data: data })
+        let table = StreamedTable { database, name: table.to_owned() };
+        Ok(Self { dynamodb, secrets_manager, table, stop, tasks, _data: data })
+    }
+
+    /// A reader of the table's stream, which begins with what is written from now on.
+    ///
+    /// # Errors
+    /// [`EmulatorError::Stream`].
+    pub fn stream(&self) -> Result<TableStream, EmulatorError> {
+        TableStream::latest(&self.table.database, &self.table.name).map_err(EmulatorError::Stream)
     }
 
     /// Stops both, once what is under way has been answered.
@@ -211,7 +239,20 @@ fn open_table(folder: Option<&Path>, template: &Template, table: &str) -> Result
         let expiry = serde_json::from_value(template.time_to_live(table)?).map_err(malformed)?;
         database.update_time_to_live(expiry).map_err(|error| damaged(error.to_string()))?;
     }
+    if folder.is_some() {
+        forget_what_was_streamed(&path).map_err(|error| damaged(error.to_string()))?;
+    }
     Ok(database)
+}
+
+/// DynamoDB forgets a stream's records after a day. The embedded one keeps them all, and looks through all of them at each
+/// write, so its file is told to keep only the newest.
+fn forget_what_was_streamed(path: &Path) -> rusqlite::Result<()> {
+    Connection::open(path)?.execute_batch(
+        "CREATE TRIGGER IF NOT EXISTS forget_what_was_streamed AFTER INSERT ON _stream_records BEGIN
+             DELETE FROM _stream_records WHERE rowid <= NEW.rowid - 1000;
+         END",
+    )
 }
 
 /// Finds damage before anything is written: the embedded DynamoDB would notice a broken page only when it is asked for

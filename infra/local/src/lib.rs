@@ -5,7 +5,8 @@
 //! | [`emulators`] | embedded DynamoDB and Secrets Manager on loopback ports |
 //! | [`secrets_manager`] | the Secrets Manager emulator |
 //! | [`template`] | what the stack takes from `template.yaml`: the table, the functions, the schedules |
-//! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules |
+//! | [`streams`] | the table's stream, filtered for the functions that take it |
+//! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
 //! | [`dev`], [`operate`] | the commands |
 
@@ -15,4 +16,5 @@ pub mod emulators;
 pub mod operate;
 pub mod secrets_manager;
 pub mod stack;
+pub mod streams;
 pub mod template;

@@ -1,4 +1,4 @@
-//! The functions on one port: each group at its base URL, Lambda's Invoke API, and the schedules.
+//! The functions on one port: each group at its base URL, Lambda's Invoke API, the schedules, and the table's stream.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +18,9 @@ use shared::Platform;
 use shared::function::{Failure, Function};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::streams::{TableStream, events_for};
 use crate::template::{FunctionDefinition, Schedule, Template, TemplateError};
 
 /// A group of endpoints in the stack.
@@ -36,8 +37,15 @@ pub struct Group {
 }
 
 /// The groups, in the order of the documentation.
-pub const GROUPS: &[Group] =
-    &[Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" }];
+pub const GROUPS: &[Group] = &[
+    Group { name: "wallets", base: "/wallets/api", path: "/v1/integrations", function: "wallets-api" },
+    Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" },
+];
+
+/// How often the table's stream is looked at, as often as Lambda does when there is little to do.
+const STREAM_LOOK: Duration = Duration::from_millis(200);
+/// How many batches of the stream are worked on at a time.
+const STREAM_AT_ONCE: usize = 10;
 
 /// Why the stack could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +73,8 @@ pub enum StackError {
 /// Every function by name.
 #[must_use]
 pub fn functions(platform: &Platform) -> BTreeMap<&'static str, Function> {
-    services::functions(platform).into_iter().chain(sweep::functions(platform)).collect()
+    let groups = [wallets::functions(platform), services::functions(platform), sweep::functions(platform)];
+    groups.into_iter().flatten().collect()
 }
 
 /// A running stack. It stops when this is dropped.
@@ -91,7 +100,8 @@ impl Stack {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| StackError::Port { port, source })
     }
 
-    /// Serves the functions of `platform` on `listener`, with `schedules` running by themselves if so wished.
+    /// Serves the functions of `platform` on `listener`. With the table's stream, what is written to it starts functions,
+    /// and schedules fire by themselves.
     ///
     /// # Errors
     /// [`StackError`].
@@ -99,7 +109,7 @@ impl Stack {
         listener: TcpListener,
         platform: &Platform,
         template: &Template,
-        schedules: bool,
+        stream: Option<TableStream>,
     ) -> Result<Self, StackError> {
         let address = listener.local_addr().map_err(|source| StackError::Port { port: 0, source })?;
         let signing_key = shared::digest::hex(&platform.ids.bytes::<32>());
@@ -116,7 +126,8 @@ impl Stack {
         let invoker = Invoker { functions: Arc::new(known) };
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![tokio::spawn(serve(listener, invoker.router(), stopped))];
-        if schedules {
+        if let Some(stream) = stream {
+            tasks.push(tokio::spawn(follow(invoker.clone(), stream)));
             tasks.extend(invoker.schedules().map(|(name, schedule)| {
                 let (invoker, platform) = (invoker.clone(), platform.clone());
                 tokio::spawn(async move { keep_schedule(&invoker, &platform, name, &schedule).await })
@@ -250,6 +261,46 @@ async fn invoke(
 
 fn refusal(status: StatusCode, code: &'static str, message: &str) -> Response {
     (status, [("x-amzn-errortype", code)], axum::Json(json!({ "Type": "User", "Message": message }))).into_response()
+}
+
+/// Invokes functions with what is written to the table, several batches at a time.
+async fn follow(invoker: Invoker, mut stream: TableStream) {
+    let mut working = JoinSet::new();
+    loop {
+        tokio::time::sleep(STREAM_LOOK).await;
+        let reading = tokio::task::spawn_blocking(move || {
+            let records = stream.read();
+            (stream, records)
+        });
+        let records = match reading.await {
+            Ok((reader, records)) => {
+                stream = reader;
+                records
+            }
+            Err(error) => {
+                tracing::error!(%error, "the table's stream is followed no more");
+                return;
+            }
+        };
+        let records = records.unwrap_or_else(|error| {
+            tracing::warn!(error, "the table's stream could not be read");
+            Vec::new()
+        });
+        for (name, (_, definition)) in invoker.functions.iter() {
+            for event in events_for(definition, &records) {
+                while working.len() >= STREAM_AT_ONCE {
+                    working.join_next().await;
+                }
+                let (invoker, name) = (invoker.clone(), *name);
+                working.spawn(async move {
+                    if let Some(Err(failure)) = invoker.invoke(name, event).await {
+                        tracing::warn!(function = name, error = failure.message, "a run on the stream failed");
+                    }
+                });
+            }
+        }
+        while working.try_join_next().is_some() {}
+    }
 }
 
 /// Fires at the multiples of the rate since the epoch, so that restarts do not put a daily job off for ever.

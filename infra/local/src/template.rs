@@ -37,6 +37,17 @@ pub struct FunctionDefinition {
     pub routes: Vec<(String, String)>,
     /// When it runs by itself.
     pub schedules: Vec<Schedule>,
+    /// What it takes of the table's stream.
+    pub streams: Vec<Stream>,
+}
+
+/// What a function takes of the table's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// How many records it takes at a time.
+    pub batch: usize,
+    /// Event patterns, one of which a record must match; none takes every record.
+    pub patterns: Vec<Value>,
 }
 
 /// A schedule of a function.
@@ -129,6 +140,7 @@ impl Template {
                 timeout: Duration::from_secs(timeout),
                 routes: Vec::new(),
                 schedules: Vec::new(),
+                streams: Vec::new(),
             };
             for event in properties.get("Events").and_then(Value::as_object).into_iter().flat_map(Map::values) {
                 definition.add(event)?;
@@ -162,6 +174,16 @@ impl FunctionDefinition {
                     None => None,
                 };
                 self.schedules.push(Schedule { every, input });
+            }
+            Some("DynamoDB") => {
+                let filters = property("FilterCriteria").and_then(|criteria| criteria.get("Filters"));
+                let filters = filters.and_then(Value::as_array).into_iter().flatten();
+                let patterns = filters.filter_map(|filter| filter.get("Pattern")?.as_str()).map(serde_json::from_str);
+                let patterns = patterns.collect::<Result<Vec<Value>, _>>();
+                self.streams.push(Stream {
+                    batch: property("BatchSize").and_then(Value::as_u64).map_or(100, |size| size as usize),
+                    patterns: patterns.map_err(|error| TemplateError::Form(error.to_string()))?,
+                });
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
 use crate::Platform;
@@ -84,7 +84,7 @@ async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
         Err(Unauthenticated::Unknown) => return Err(unknown),
         Err(Unauthenticated::Unavailable(source)) => return Err(ApiError::from(source)),
     };
-    if client.is_some_and(|client| !record.was_issued_to(&client.id, client.secret.expose_secret())) {
+    if client.is_some_and(|client| !record.was_issued_to(&client.id, &client.secret)) {
         return Err(unknown);
     }
     let record = Arc::new(record);

@@ -102,9 +102,9 @@ impl TokenRecord {
 
     /// True if the token was issued to this client and this is the client's secret.
     #[must_use]
-    pub fn was_issued_to(&self, client_id: &str, client_secret: &str) -> bool {
+    pub fn was_issued_to(&self, client_id: &str, client_secret: &SecretString) -> bool {
         let (Some(id), Some(hash)) = (&self.client_id, &self.client_secret_hash) else { return false };
-        let shown = sha256_hex(client_secret.as_bytes());
+        let shown = sha256_hex(client_secret.expose_secret().as_bytes());
         id == client_id && constant_time::verify_slices_are_equal(shown.as_bytes(), hash.as_bytes()).is_ok()
     }
 

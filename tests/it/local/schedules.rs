@@ -25,7 +25,7 @@ async fn a_daily_job_runs_at_midnight_by_itself() {
     app.clock.set(midnight.checked_sub(SignedDuration::from_secs(1)).unwrap());
     let listener = Stack::bind(0).await.unwrap();
     let template = Template::embedded().unwrap();
-    let _stack = Stack::serve(listener, &app.platform, &template, true).await.unwrap();
+    let _stack = Stack::serve(listener, &app.platform, &template, Some(app.table_stream())).await.unwrap();
     let checked = async {
         while app.services().get(&path).await.expect(200).get("lastTest").is_none() {
             tokio::task::yield_now().await;
@@ -41,7 +41,8 @@ async fn a_quarter_of_an_hour_resumes_what_was_begun_and_begins_nothing() {
     let app = TestApp::start().await;
     app.clock.set("2026-06-01T00:14:59Z".parse().unwrap());
     let listener = Stack::bind(0).await.unwrap();
-    let _stack = Stack::serve(listener, &app.platform, &Template::embedded().unwrap(), true).await.unwrap();
+    let _stack =
+        Stack::serve(listener, &app.platform, &Template::embedded().unwrap(), Some(app.table_stream())).await.unwrap();
     let looked = || app.proxy.calls().iter().any(|call| call.request["Key"]["pk"]["S"] == "JOB#services-check");
     let resumed = async {
         while !looked() {

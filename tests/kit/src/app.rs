@@ -1,6 +1,7 @@
 //! `TestApp`: the whole stack on a free port, as `causeway dev --sandbox` runs it, with everything in a test's hands.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fakes::{Demo, Fakes};
@@ -10,7 +11,8 @@ use local::demo::{self, DemoTenant};
 use local::emulators::{Data, Emulators};
 use local::secrets_manager::Options;
 use local::stack::Stack;
-use local::template::Template;
+use local::streams::{TableStream, events_for};
+use local::template::{FunctionDefinition, Template};
 use serde_json::{Value, json};
 use shared::Platform;
 use shared::clock::{FixedClock, Ids, SystemRandom};
@@ -23,7 +25,8 @@ use crate::names::MadeUpNames;
 use crate::runtime_api::RuntimeApi;
 
 /// The whole stack on a free port: embedded DynamoDB and Secrets Manager behind a fault proxy, fakes for the outside, a
-/// clock that stands still until told, names that the test makes up. Schedules do not run by themselves.
+/// clock that stands still until told, names that the test makes up. Neither schedules nor the table's stream start anything
+/// by themselves.
 #[derive(Debug)]
 pub struct TestApp {
     /// The stack's URL.
@@ -46,8 +49,10 @@ pub struct TestApp {
     pub table: aws_sdk_dynamodb::Client,
     tenants: Vec<DemoTenant>,
     http: reqwest::Client,
+    stream: Mutex<TableStream>,
+    definitions: BTreeMap<String, FunctionDefinition>,
     _stack: Stack,
-    _emulators: Emulators,
+    emulators: Emulators,
 }
 
 impl TestApp {
@@ -81,7 +86,7 @@ impl TestApp {
         let platform = Platform::with_egress(&aws, egress, ids);
         let tenants = demo::tenants(&platform, Vec::new()).await.expect("the tenants");
         let listener = Stack::bind(0).await.expect("a free port");
-        let stack = Stack::serve(listener, &platform, &template, false).await.expect("the stack");
+        let stack = Stack::serve(listener, &platform, &template, None).await.expect("the stack");
         proxy.forget_calls();
         let past = Platform::with_egress(
             &AwsConfig::emulated(emulators.dynamodb, emulators.secrets_manager),
@@ -101,8 +106,10 @@ impl TestApp {
             tenants,
             // Nothing in here speaks TLS, and reading the machine's trust roots takes its time.
             http: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client"),
+            stream: Mutex::new(emulators.stream().expect("the stream")),
+            definitions: template.functions().expect("the functions"),
             _stack: stack,
-            _emulators: emulators,
+            emulators,
         }
     }
 
@@ -123,6 +130,48 @@ impl TestApp {
     pub fn services_as(&self, token: &str) -> Client {
         Client { http: self.http.clone(), base: format!("{}/services", self.url), headers: vec![] }
             .header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The wallets group's client with all permissions, for `acme`.
+    #[must_use]
+    pub fn wallets(&self) -> Client {
+        let tenant = self.tenant("acme");
+        self.wallets_as(tenant, &tenant.tokens.admin)
+    }
+
+    /// The wallets group's client with one of a tenant's tokens.
+    #[must_use]
+    pub fn wallets_as(&self, tenant: &DemoTenant, token: &str) -> Client {
+        Client { http: self.http.clone(), base: format!("{}/wallets/api", self.url), headers: vec![] }
+            .header("authorization", &format!("Bearer {token}"))
+            .header("x-client-id", &tenant.client_id)
+            .header("x-client-secret", &tenant.client_secret)
+    }
+
+    /// A reader of the table's stream of one's own.
+    #[must_use]
+    pub fn table_stream(&self) -> TableStream {
+        self.emulators.stream().expect("the stream")
+    }
+
+    /// What Lambda would send functions of what was written to the table since this was last asked: each function's name
+    /// with an event.
+    #[must_use]
+    pub fn stream_events(&self) -> Vec<(String, Value)> {
+        let records = self.stream.lock().unwrap_or_else(PoisonError::into_inner).read().expect("the stream");
+        let events = |definition: &FunctionDefinition| -> Vec<(String, Value)> {
+            events_for(definition, &records).into_iter().map(|event| (definition.name.clone(), event)).collect()
+        };
+        self.definitions.values().flat_map(events).collect()
+    }
+
+    /// Sends them, one after the other, and gives the functions' answers.
+    pub async fn deliver_stream(&self) -> Vec<Value> {
+        let mut answers = Vec::new();
+        for (function, event) in self.stream_events() {
+            answers.push(self.invoke(&function, &event).await.expect(200));
+        }
+        answers
     }
 
     /// Lambda's Invoke API: `<function>/invocations` are its paths.
@@ -256,6 +305,11 @@ impl Client {
     /// `PUT` with a JSON body.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.json(Method::PUT, path, body).await
+    }
+
+    /// `PATCH` with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.json(Method::PATCH, path, body).await
     }
 
     /// `DELETE`.

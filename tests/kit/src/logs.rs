@@ -22,7 +22,10 @@ impl Write for Collect {
 /// Starts collecting, once in a process: our own lines at every level, others' from `info`.
 pub fn collect() {
     STARTED.call_once(|| {
-        shared::telemetry::init_with(|| Collect, "info,shared=trace,services=trace,sweep=trace,local=trace");
+        shared::telemetry::init_with(
+            || Collect,
+            "info,shared=trace,services=trace,wallets=trace,sweep=trace,local=trace",
+        );
     });
 }
 

@@ -30,7 +30,8 @@ pub fn router(platform: &Platform) -> Router {
     let routes = Router::new()
         .route(
             "/v1/integrations",
-            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).route_layer(acts())),
+            get(list_integrations::list_integrations)
+                .merge(post(create_integration::create_integration).route_layer(acts())),
         )
         .route(
             "/v1/integrations/{walletId}",

@@ -1,0 +1,57 @@
+//! What many tests begin with.
+
+use kit::{Client, TestApp};
+use serde_json::{Value, json};
+use shared::auth::{Grant, Permission, Tenant};
+
+/// An address, and others of the main network.
+pub(crate) const ADDRESS: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
+pub(crate) const ANOTHER_ADDRESS: &str = "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g";
+
+/// The form of an id, and nobody's.
+pub(crate) const NOBODYS: &str = "wal_000000000000000000000";
+
+/// Connects what `body` says; gives its id.
+pub(crate) async fn connect(wallets: &Client, body: &Value) -> String {
+    let created = wallets.post("/v1/integrations", body).await;
+    let _ = created.expect(201);
+    created.str("/walletId")
+}
+
+/// Connects a Bitcoin address.
+pub(crate) async fn connect_address(wallets: &Client, address: &str) -> String {
+    connect(wallets, &json!({ "provider": "bitcoin", "address": address })).await
+}
+
+/// An integration by itself.
+pub(crate) async fn read(wallets: &Client, id: &str) -> Value {
+    wallets.get(&format!("/v1/integrations/{id}")).await.expect(200)
+}
+
+/// Every stored record of an integration, the newest first.
+pub(crate) async fn transactions(wallets: &Client, id: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = wallets.get(&format!("/v1/integrations/{id}/transactions?limit=7{cursor}")).await.expect(200);
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page.get("nextCursor").and_then(Value::as_str) {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+/// A client for a tenant of its own, with all permissions.
+pub(crate) async fn tenant(app: &TestApp, name: &str) -> Client {
+    let grant = Grant {
+        tenant: Tenant::parse(name).unwrap(),
+        user: format!("user_{name}"),
+        name: "a test".into(),
+        permissions: Permission::ALL.to_vec(),
+        expires_at: None,
+        client: Some((app.tenant("acme").client_id.clone(), app.tenant("acme").client_secret.clone().into())),
+    };
+    let minted = app.platform.tokens.mint(grant).await.unwrap();
+    app.wallets_as(app.tenant("acme"), minted.token.reveal())
+}

@@ -1,0 +1,5 @@
+//! `/wallets/api`.
+
+mod fixtures;
+mod list_integrations;
+mod sync;
