@@ -7,7 +7,6 @@ mod create_integration;
 mod delete_integration;
 mod errors;
 mod faults;
-mod fixtures;
 pub(crate) mod fixtures;
 mod get_integration;
 mod idempotency;
