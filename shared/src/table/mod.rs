@@ -470,7 +470,6 @@ impl Table {
     }
 
     /// Several writes that happen all or not at all.
-    #[must_use]
     pub fn together(&self) -> Together<'_> {
         Together::new(self)
     }

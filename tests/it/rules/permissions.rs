@@ -19,20 +19,26 @@ struct Need {
 }
 
 impl Need {
-    /// What a call needs leave for.
-    fn of(call: &Call) -> Self {
+    /// What a call needs leave for: of a transaction, each of its parts.
+    fn of(call: &Call) -> Vec<Self> {
         let text = |name: &str| call.request[name].as_str();
+        let on_table = |operation: &str| Self { action: format!("dynamodb:{operation}"), resource: TABLE.into() };
         match call.service {
+            Service::DynamoDb if call.operation == "TransactWriteItems" => {
+                let parts = call.request["TransactItems"].as_array().unwrap().iter();
+                let kinds = parts.flat_map(|part| part.as_object().unwrap().keys());
+                kinds.map(|kind| on_table(&format!("{kind}Item"))).collect()
+            }
             Service::DynamoDb => {
-                assert_ne!(call.operation, "TransactWriteItems", "its parts need leave of their own");
                 let index = text("IndexName").map(|index| format!("/index/{index}")).unwrap_or_default();
-                Self { action: format!("dynamodb:{}", call.operation), resource: format!("{TABLE}{index}") }
+                let need = on_table(&call.operation);
+                vec![Self { resource: format!("{TABLE}{index}"), ..need }]
             }
             Service::SecretsManager => {
                 // Those that name no secret are for all of them.
                 let name = text("SecretId").or(text("Name"));
                 let resource = name.map_or("*".to_owned(), |name| format!("{SECRETS}{name}-AbCdEf"));
-                Self { action: format!("secretsmanager:{}", call.operation), resource }
+                vec![Self { action: format!("secretsmanager:{}", call.operation), resource }]
             }
             Service::Other => panic!("{call:?}"),
         }
@@ -115,7 +121,7 @@ fn grants(function: &str) -> Vec<Grant> {
 /// Compares what a function did with what it may do.
 #[track_caller]
 fn compare(function: &str, app: &TestApp) {
-    let needs: Vec<Need> = app.proxy.calls().iter().map(Need::of).collect();
+    let needs: Vec<Need> = app.proxy.calls().iter().flat_map(Need::of).collect();
     let grants = grants(function);
     for need in &needs {
         assert!(grants.iter().any(|grant| grant.covers(need)), "{function} may not do what it does: {need:?}");

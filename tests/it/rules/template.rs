@@ -54,7 +54,11 @@ async fn every_route_of_the_template_is_answered_by_its_function() {
         let send = async |method: &str, path: &str| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let request = http.request(method, format!("{}{}{path}", app.url, group.base));
-            let request = request.bearer_auth(&app.tenant("acme").tokens.no_permissions).body("{}");
+            let tenant = app.tenant("acme");
+            let request = request.bearer_auth(&tenant.tokens.no_permissions).body("{}");
+            // The wallets group asks for the token's client too.
+            let request = request.header("x-client-id", &tenant.client_id);
+            let request = request.header("x-client-secret", &tenant.client_secret);
             request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
         };
         for (method, path) in routes_in_template(group.function) {
@@ -122,6 +126,7 @@ fn schedules_send_what_jobs_understand() {
 /// Variables that the code reads and the template leaves to the operator.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("CAUSEWAY_ENDPOINT_", "another base URL for one upstream; the providers' own are right"),
+    ("CAUSEWAY_{}_API_KEY", "the operator's own keys with upstreams; on AWS they are secrets"),
     ("CAUSEWAY_LOG", "another level of detail; `info` is right"),
 ];
 

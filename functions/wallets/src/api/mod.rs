@@ -24,7 +24,6 @@ use crate::model::WalletId;
 use crate::{GROUP, Wallets};
 
 /// The group's routes in its frame.
-#[must_use]
 pub fn router(platform: &Platform) -> Router {
     let acts = || from_fn(idempotent::<needs::IntegrationsWrite>);
     let routes = Router::new()
