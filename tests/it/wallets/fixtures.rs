@@ -8,6 +8,10 @@ use shared::auth::{Grant, Permission, Tenant};
 pub(crate) const ADDRESS: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
 pub(crate) const ANOTHER_ADDRESS: &str = "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g";
 
+/// BIP 84's own example of an extended public key; `ADDRESS` and `ANOTHER_ADDRESS` are its first two receiving addresses.
+pub(crate) const ZPUB: &str =
+    "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
+
 /// The form of an id, and nobody's.
 pub(crate) const NOBODYS: &str = "wal_000000000000000000000";
 
@@ -54,4 +58,15 @@ pub(crate) async fn tenant(app: &TestApp, name: &str) -> Client {
     };
     let minted = app.platform.tokens.mint(grant).await.unwrap();
     app.wallets_as(app.tenant("acme"), minted.token.reveal())
+}
+
+/// What is in the list, by a field of each row.
+pub(crate) async fn listed(wallets: &Client, query: &str, field: &str) -> Vec<String> {
+    let list = wallets.get(&format!("/v1/integrations?{query}")).await.expect(200);
+    list["data"].as_array().unwrap().iter().map(|row| row[field].as_str().unwrap().to_owned()).collect()
+}
+
+/// Runs the schedule once; its tally.
+pub(crate) async fn tick(app: &TestApp) -> Value {
+    app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)
 }

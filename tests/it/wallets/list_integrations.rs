@@ -3,7 +3,7 @@
 use kit::TestApp;
 use serde_json::{Value, json};
 
-use super::fixtures::{ADDRESS, connect, connect_address};
+use super::fixtures::{ADDRESS, ANOTHER_ADDRESS, ZPUB, connect, connect_address, listed, tenant};
 
 #[tokio::test]
 async fn a_wrong_parameter_is_named() {
@@ -103,5 +103,136 @@ async fn past_the_last_page_there_is_nothing_and_a_page_before() {
             (&json!(false), &json!(true))
         );
         assert_eq!(list["pagination"]["totalCount"], 1);
+    }
+}
+
+/// Fills a tenant with one integration of each alias, a second apart.
+async fn fill(app: &TestApp, wallets: &kit::Client, aliases: &[&str]) {
+    let addresses = [
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+        "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy",
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+        "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+        ADDRESS,
+        ANOTHER_ADDRESS,
+        ZPUB,
+    ];
+    for (alias, address) in aliases.iter().zip(addresses) {
+        connect(wallets, &json!({ "provider": "bitcoin", "address": address, "alias": alias })).await;
+        app.advance(1);
+    }
+}
+
+#[tokio::test]
+async fn pages_are_in_the_order_of_addition() {
+    let app = TestApp::start().await;
+    let wallets = app.wallets();
+    let aliases = ["g", "f", "e", "d", "c", "b", "a"];
+    fill(&app, &wallets, &aliases).await;
+    for page_size in [1, 2, 3, 6, 7, 8] {
+        let mut seen = Vec::new();
+        for page in 1.. {
+            let list = wallets.get(&format!("/v1/integrations?page={page}&pageSize={page_size}")).await.expect(200);
+            let rows = list["data"].as_array().unwrap();
+            seen.extend(rows.iter().map(|row| row["alias"].as_str().unwrap().to_owned()));
+            let expected = json!({
+                "page": page,
+                "pageSize": page_size,
+                "totalCount": 7,
+                "hasNextPage": seen.len() < 7,
+                "hasPreviousPage": page > 1,
+            });
+            assert_eq!(list["pagination"], expected);
+            if seen.len() == 7 {
+                break;
+            }
+            assert_eq!(rows.len(), page_size);
+        }
+        assert_eq!(seen, aliases);
+    }
+}
+
+#[tokio::test]
+async fn searches_find_the_most_relevant_first() {
+    let app = TestApp::start().await;
+    let wallets = app.wallets();
+    let aliases = [
+        "Letger of old",
+        "Main Trading Account",
+        "little edge of a garage, every road",
+        "my ledger",
+        "Vault",
+        "vault 2",
+    ];
+    fill(&app, &wallets, &aliases).await;
+    for (search, expected) in [
+        ("ledger", vec!["my ledger", "little edge of a garage, every road", "Letger of old"]),
+        ("LEDGER", vec!["my ledger", "little edge of a garage, every road", "Letger of old"]),
+        ("vault", vec!["Vault", "vault 2"]),
+        ("valt", vec!["Vault", "vault 2"]),
+        ("vaukt", vec!["Vault", "vault 2"]),
+        ("main%20account", vec!["Main Trading Account"]),
+        ("mta", vec!["Main Trading Account"]),
+        ("bc1qcr8te4", vec!["Vault"]),
+        ("bc1qcr8t...306fyu", vec!["Vault"]),
+        ("nothing%20like%20it", vec![]),
+        ("vault%20ledger", vec![]),
+        ("bitcoin%20vault", vec!["Vault", "vault 2"]),
+    ] {
+        let list = wallets.get(&format!("/v1/integrations?searchedKey={search}")).await.expect(200);
+        let found: Vec<&str> =
+            list["data"].as_array().unwrap().iter().map(|row| row["alias"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{search}");
+        assert_eq!(list["pagination"]["totalCount"], expected.len());
+    }
+    let everything = wallets.get("/v1/integrations?searchedKey=%20").await.expect(200);
+    assert_eq!(everything["pagination"]["totalCount"], 6);
+    let by_provider = wallets.get("/v1/integrations?searchedKey=bitcoin&page=2&pageSize=4").await.expect(200);
+    assert_eq!(by_provider["data"].as_array().unwrap().len(), 2);
+    let expected = json!({ "page": 2, "pageSize": 4, "totalCount": 6, "hasNextPage": false, "hasPreviousPage": true });
+    assert_eq!(by_provider["pagination"], expected);
+    let id = &listed(&wallets, "pageSize=1", "walletId").await[0];
+    assert_eq!(listed(&wallets, &format!("searchedKey={id}"), "walletId").await, [id.clone()]);
+    let _ = wallets.get(&format!("/v1/integrations?searchedKey={}", "x".repeat(257))).await.expect(400);
+}
+
+#[tokio::test]
+async fn filters_count_what_they_let_through() {
+    let app = TestApp::start().await;
+    let wallets = app.wallets();
+    fill(&app, &wallets, &["one", "two", "three"]).await;
+    let id = listed(&wallets, "pageSize=1", "walletId").await.remove(0);
+    let (_, event) = app.stream_events().remove(0);
+    let first = json!({ "Records": [event["Records"][0]] });
+    let _ = app.invoke("wallets-sync", &first).await.expect(200);
+    for (query, expected) in [
+        ("status=COMPLETED", 1),
+        ("status=QUEUED", 2),
+        ("status=FAILED", 0),
+        ("category=blockchain", 3),
+        ("category=exchange", 0),
+        ("type=api", 3),
+        ("type=csv", 0),
+        ("provider=bitcoin", 3),
+        ("provider=kraken", 0),
+        ("provider=bitcoin&status=QUEUED&searchedKey=two", 1),
+    ] {
+        let list = wallets.get(&format!("/v1/integrations?{query}")).await.expect(200);
+        assert_eq!(list["pagination"]["totalCount"], expected, "{query}");
+        assert_eq!(list["data"].as_array().unwrap().len(), expected, "{query}");
+    }
+    assert_eq!(listed(&wallets, "status=COMPLETED", "walletId").await, [id]);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_name_begins_alike_sees_its_own() {
+    let app = TestApp::start().await;
+    for name in ["acme", "acme-2", "acm"] {
+        let wallets = tenant(&app, name).await;
+        connect(&wallets, &json!({ "provider": "bitcoin", "address": ADDRESS, "alias": name })).await;
+        for query in ["", "searchedKey=acme", "page=1&pageSize=1", "status=QUEUED"] {
+            let seen = listed(&wallets, query, "alias").await;
+            assert!(seen == [name] || (name == "acm" && query == "searchedKey=acme"), "{name} {query}: {seen:?}");
+        }
     }
 }

@@ -38,6 +38,8 @@ const NAME: &str = "Bitcoin";
 const CHAIN: &str = "bip122:000000000019d6689c085ae165831e93";
 /// BIP 44: a branch ends after so many unused addresses.
 const GAP_LIMIT: u32 = 20;
+/// Servers give 25 transactions a page, or 10; a page of fewer is the last.
+const SHORTEST_PAGE: usize = 10;
 /// How many places are looked at in one page.
 const LOOKS: usize = 10;
 
@@ -341,7 +343,7 @@ impl Walk {
         if self.after.is_none() {
             self.newest = page.first().map(|first| first.txid.chars().take(KEPT_OF_ID).collect());
         }
-        if page.is_empty() || fresh.len() < page.len() {
+        if page.len() < SHORTEST_PAGE || fresh.len() < page.len() {
             let newest = self.newest.take();
             if let Some(place) = self.places.get_mut(self.reading) {
                 place.newest = newest;
