@@ -23,7 +23,7 @@ use shared::auth::Tenant;
 use shared::clock::{Ids, Reservation};
 use shared::credentials::{CredentialError, Credentials, SecretOwner, SecretVersion};
 use shared::http::ApiError;
-use shared::table::{Index, Key, Page, Record as Item, Stored, Table, TableError, keys};
+use shared::table::{Index, Key, Page, Record as Item, Stored, Table, TableError, Together, keys};
 use shared::{Platform, deadline};
 
 use crate::GROUP;
@@ -557,6 +557,61 @@ impl Integrations {
         }
     }
 
+    /// Writes an integration as `change` leaves it, and creates those of `records` that are not stored yet, in one
+    /// transaction: at most [`Self::AT_ONCE`] of them, each under its own sort key. `change` is given how many are created;
+    /// where it says false, nothing is written. It runs again when another writer got in between, on what that one wrote.
+    /// In the end `held` is what is stored, and `records` holds those that were created.
+    ///
+    /// # Errors
+    /// [`NotStored`]; nothing is written then, unless the table did not answer.
+    pub async fn store(
+        &self,
+        tenant: &Tenant,
+        held: &mut Stored<Integration>,
+        records: &mut Vec<(String, Record)>,
+        state: Option<&SyncState>,
+        change: impl Fn(&mut Integration, u64) -> bool,
+    ) -> Result<(), NotStored> {
+        let id = held.record.wallet_id.clone();
+        let (key, partition) = (Self::key(tenant, &id), keys::transactions(tenant, GROUP, id.as_str()));
+        for attempt in 0..TRIES {
+            let mut after = held.record.clone();
+            if !change(&mut after, records.len() as u64) {
+                return Err(NotStored::Stopped);
+            }
+            let mut together = self.table.together().replace(&key, &after, held.version)?;
+            for (sort, record) in records.iter() {
+                together = together.create(&Key::new(&partition, sort), record)?;
+            }
+            if let Some(state) = state {
+                together = together.put(&Self::state_key(tenant, &id), state)?;
+            }
+            let unmet = match together.write().await {
+                Ok(()) => {
+                    *held = Stored { record: after, version: held.version.saturating_add(1) };
+                    return Ok(());
+                }
+                Err(TableError::Unmet(unmet)) => unmet,
+                Err(error) => return Err(error.into()),
+            };
+            // Number 0 is the integration's; behind the others are records that are stored already.
+            let mut number = 1..;
+            records.retain(|_| number.next().is_none_or(|number| !unmet.contains(&number)));
+            if unmet.contains(&0) {
+                *held = match self.table.get(&key).await {
+                    Ok(stored) => stored,
+                    Err(TableError::Missing) => return Err(NotStored::Stopped),
+                    Err(error) => return Err(error.into()),
+                };
+                self.table.pause(attempt).await;
+            }
+        }
+        Err(TableError::Contended.into())
+    }
+
+    /// So many records are stored at once; the integration and its state are written with them.
+    pub const AT_ONCE: usize = Together::MOST - 2;
+
     /// Up to `limit` records of an integration, the newest first, after the one with this order and sort key.
     ///
     /// # Errors
@@ -614,6 +669,17 @@ impl From<AddError> for ApiError {
             AddError::Table(error) => error.into(),
         }
     }
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStored {
+    /// It was not to be, or the integration is gone.
+    #[error("the integration is another worker's, or gone")]
+    Stopped,
+    /// The table did not do as it was asked.
+    #[error("the table failed")]
+    Table(#[from] TableError),
 }
 
 enum ChangeError {

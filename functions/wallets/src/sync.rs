@@ -29,13 +29,13 @@ use shared::auth::Tenant;
 use shared::credentials::CredentialError;
 use shared::deadline;
 use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
-use shared::table::{Key, Stored, TableError, Together, keys};
+use shared::table::{Key, Stored, TableError, keys};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::model::{Integration, Mode, Record, WalletId};
 use crate::providers::{self, Account, Cursor, Fetched, Lease, Next, Outside, Source, Trouble};
-use crate::store::{Integrations, QUEUES, SyncState, queue, sort_of, source_of};
+use crate::store::{Integrations, NotStored, QUEUES, SyncState, queue, sort_of, source_of};
 use crate::{GROUP, Wallets};
 
 /// The function's name.
@@ -49,8 +49,9 @@ const ENOUGH: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(45);
 /// The schedule fires this often.
 const TICK: SignedDuration = SignedDuration::from_mins(1);
-/// A provider that asks for no more is waited for with the lease in hand.
+/// A provider that asks for no more is waited for with the lease in hand, so many times in a row.
 const WAITED_FOR: Duration = Duration::from_secs(5);
+const MOST_WAITS: u32 = 5;
 /// A provider that asks for more is asked again after this all the same.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// An integration is synced again so long after it was.
@@ -246,16 +247,6 @@ struct Worker<'a> {
     held: Mutex<Stored<Integration>>,
 }
 
-/// Why a worker stopped short of storing something.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    /// Another worker has the integration, or it is gone.
-    #[error("the lease was taken over")]
-    TakenOver,
-    #[error("the table failed")]
-    Table(#[from] TableError),
-}
-
 impl<'a> Worker<'a> {
     async fn claim(wallets: &'a Wallets, tenant: &'a Tenant, id: &WalletId) -> Result<Option<Self>, JobError> {
         let now = wallets.platform.ids.now();
@@ -284,18 +275,19 @@ impl<'a> Worker<'a> {
     async fn run(&self, until: Option<Instant>) -> Result<Left, JobError> {
         match self.walk(until).await {
             Ok(left) => Ok(left),
-            Err(Stop::TakenOver) => Ok(Left::Alone),
-            Err(Stop::Table(error)) => Err(error.into()),
+            Err(NotStored::Stopped) => Ok(Left::Alone),
+            Err(NotStored::Table(error)) => Err(error.into()),
         }
     }
 
-    async fn walk(&self, until: Option<Instant>) -> Result<Left, Stop> {
+    async fn walk(&self, until: Option<Instant>) -> Result<Left, NotStored> {
         let integration = self.integration().await;
         let (source, account) = match self.open(&integration).await {
             Ok(opened) => opened,
             Err(trouble) => return self.troubled(&trouble, None).await,
         };
         let mut state = self.state(&integration).await?;
+        let mut waits = 0;
         loop {
             let is_late = until.is_some_and(|until| until < Instant::now());
             if is_late || deadline::left().is_some_and(|left| left < ENOUGH) {
@@ -309,11 +301,15 @@ impl<'a> Worker<'a> {
                 Ok(fetched) => {
                     let ended = matches!(fetched.next, Next::End(_));
                     self.store(fetched, &mut state).await?;
+                    waits = 0;
                     if ended {
                         return Ok(Left::Completed);
                     }
                 }
-                Err(Trouble::Wait { for_, .. }) if for_ <= WAITED_FOR => tokio::time::sleep(for_).await,
+                Err(Trouble::Wait { for_, .. }) if for_ <= WAITED_FOR && waits < MOST_WAITS => {
+                    waits += 1;
+                    tokio::time::sleep(for_).await;
+                }
                 Err(trouble) => return self.troubled(&trouble, Some(&state)).await,
             }
         }
@@ -325,8 +321,10 @@ impl<'a> Worker<'a> {
             .ok_or_else(|| Trouble::Unexpected("This provider is no longer known here.".into()))?;
         match self.wallets.integrations.account(self.tenant, integration).await {
             Ok(account) => Ok((source, account)),
-            // Changed since it was claimed, which has evicted this worker.
-            Err(CredentialError::Missing) => Err(Trouble::Interrupted),
+            // If it was changed since it was claimed, this worker has lost it anyway.
+            Err(CredentialError::Missing) => {
+                Err(Trouble::Unexpected("The stored credential is missing. Enter it again.".into()))
+            }
             Err(error) => {
                 tracing::error!(wallet = integration.wallet_id.as_str(), %error, "a credential could not be read");
                 Err(Trouble::ProviderDown("The stored credential could not be read just now.".into()))
@@ -335,7 +333,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Where the history goes on.
-    async fn state(&self, integration: &Integration) -> Result<SyncState, Stop> {
+    async fn state(&self, integration: &Integration) -> Result<SyncState, NotStored> {
         let key = Integrations::state_key(self.tenant, &integration.wallet_id);
         let stored = match self.wallets.integrations.table.get::<SyncState>(&key).await {
             Ok(stored) => stored.record,
@@ -347,7 +345,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Stores a page: its records, each once, and with the last of them where the history goes on.
-    async fn store(&self, fetched: Fetched, state: &mut SyncState) -> Result<(), Stop> {
+    async fn store(&self, fetched: Fetched, state: &mut SyncState) -> Result<(), NotStored> {
         let given = u64::try_from(fetched.records.len()).unwrap_or(u64::MAX);
         let (cursor, ended) = match fetched.next {
             Next::More(cursor) => (Some(cursor), false),
@@ -358,149 +356,78 @@ impl<'a> Worker<'a> {
         let records: BTreeMap<String, Record> =
             fetched.records.into_iter().map(|record| (sort_of(&record), record)).collect();
         let mut records: Vec<(String, Record)> = records.into_iter().collect();
-        // Two writes of a transaction are the integration's and the state's.
-        let room = Together::MOST - 2;
-        loop {
-            let rest = records.split_off(records.len().min(room));
-            let end = rest.is_empty().then_some((&after, ended, given, fetched.expected));
-            self.store_some(records, end).await?;
-            if end.is_some() {
-                *state = after;
-                return Ok(());
-            }
-            records = rest;
+        while records.len() > Integrations::AT_ONCE {
+            let mut some = records.split_off(records.len() - Integrations::AT_ONCE);
+            self.write(&mut some, None, |one, stored| one.count_stored(self.fence, stored, self.now())).await?;
         }
-    }
-
-    /// Stores some records in one transaction; with the page's last ones, the page's end.
-    async fn store_some(
-        &self,
-        mut records: Vec<(String, Record)>,
-        end: Option<(&SyncState, bool, u64, Option<u64>)>,
-    ) -> Result<(), Stop> {
-        let store = &self.wallets.integrations;
-        let mut held = self.held.lock().await;
-        let id = held.record.wallet_id.clone();
-        let partition = keys::transactions(self.tenant, GROUP, id.as_str());
-        for attempt in 0..TRIES {
-            let mut after = held.record.clone();
+        let end = |one: &mut Integration, stored: u64| {
             let now = self.now();
-            let mut is_held = after.count_stored(self.fence, records.len() as u64, now);
-            if let Some((_, ended, given, expected)) = end {
-                is_held &= after.end_page(self.fence, given, expected, now);
-                if ended {
-                    is_held &= after.finish_sync(self.fence, now, self.after(AGAIN));
-                }
-            }
-            if !is_held {
-                return Err(Stop::TakenOver);
-            }
-            let mut together =
-                store.table.together().replace(&Integrations::key(self.tenant, &id), &after, held.version)?;
-            for (sort, record) in &records {
-                together = together.create(&Key::new(&partition, sort), record)?;
-            }
-            if let Some((state, ..)) = end {
-                together = together.put(&Integrations::state_key(self.tenant, &id), state)?;
-            }
-            match together.write().await {
-                Ok(()) => {
-                    *held = Stored { record: after, version: held.version.saturating_add(1) };
-                    return Ok(());
-                }
-                Err(TableError::Unmet(unmet)) => {
-                    // Number 0 is the integration's; the others' records are stored already.
-                    let known: HashSet<usize> = unmet.iter().filter_map(|number| number.checked_sub(1)).collect();
-                    let mut number = 0..;
-                    records.retain(|_| number.next().is_none_or(|number| !known.contains(&number)));
-                    if unmet.contains(&0) {
-                        *held = self.read_again(&id).await?;
-                        store.table.pause(attempt).await;
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(TableError::Contended.into())
+            one.count_stored(self.fence, stored, now)
+                && one.end_page(self.fence, given, fetched.expected, now)
+                && (!ended || one.finish_sync(self.fence, now, self.after(AGAIN)))
+        };
+        self.write(&mut records, Some(&after), end).await?;
+        *state = after;
+        Ok(())
     }
 
-    async fn read_again(&self, id: &WalletId) -> Result<Stored<Integration>, Stop> {
-        match self.wallets.integrations.table.get(&Integrations::key(self.tenant, id)).await {
-            Ok(stored) => Ok(stored),
-            Err(TableError::Missing) => Err(Stop::TakenOver),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Writes the integration, and the state if there is one, unless the lease was taken over.
-    async fn write(&self, state: Option<&SyncState>, change: impl Fn(&mut Integration) -> bool) -> Result<(), Stop> {
-        let store = &self.wallets.integrations;
+    /// Writes the integration, with records and state if there are any, unless the lease was taken over.
+    async fn write(
+        &self,
+        records: &mut Vec<(String, Record)>,
+        state: Option<&SyncState>,
+        change: impl Fn(&mut Integration, u64) -> bool,
+    ) -> Result<(), NotStored> {
         let mut held = self.held.lock().await;
-        let id = held.record.wallet_id.clone();
-        for attempt in 0..TRIES {
-            let mut after = held.record.clone();
-            if !change(&mut after) {
-                return Err(Stop::TakenOver);
-            }
-            let mut together =
-                store.table.together().replace(&Integrations::key(self.tenant, &id), &after, held.version)?;
-            if let Some(state) = state {
-                together = together.put(&Integrations::state_key(self.tenant, &id), state)?;
-            }
-            match together.write().await {
-                Ok(()) => {
-                    *held = Stored { record: after, version: held.version.saturating_add(1) };
-                    return Ok(());
-                }
-                Err(TableError::Unmet(_)) => {
-                    *held = self.read_again(&id).await?;
-                    store.table.pause(attempt).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(TableError::Contended.into())
+        self.wallets.integrations.store(self.tenant, &mut held, records, state, change).await
     }
 
-    async fn put_off(&self, setback: Option<String>, later: Timestamp, state: &SyncState) -> Result<Left, Stop> {
-        self.write(Some(state), |one| one.put_sync_off(self.fence, setback.clone(), later)).await?;
+    /// Changes the integration, and its state if there is one, unless the lease was taken over.
+    async fn change(
+        &self,
+        state: Option<&SyncState>,
+        change: impl Fn(&mut Integration) -> bool,
+    ) -> Result<(), NotStored> {
+        self.write(&mut Vec::new(), state, |one, _| change(one)).await
+    }
+
+    async fn put_off(&self, setback: Option<String>, later: Timestamp, state: &SyncState) -> Result<Left, NotStored> {
+        self.change(Some(state), |one| one.put_sync_off(self.fence, setback.clone(), later)).await?;
         Ok(Left::Unfinished)
     }
 
     /// Ends the sync or puts it off, as the trouble asks for. Without a state, nothing of it has changed.
-    async fn troubled(&self, trouble: &Trouble, state: Option<&SyncState>) -> Result<Left, Stop> {
+    async fn troubled(&self, trouble: &Trouble, state: Option<&SyncState>) -> Result<Left, NotStored> {
         let setbacks = self.integration().await.sync.setbacks;
         let message = trouble.to_string();
         tracing::info!(group = GROUP, tenant = self.tenant.as_str(), setbacks, trouble = message, "a sync met trouble");
         if trouble.is_final() {
-            self.write(state, |one| one.fail_sync(self.fence, message.clone(), None)).await?;
+            self.change(state, |one| one.fail_sync(self.fence, message.clone(), None)).await?;
             return Ok(Left::Failed);
         }
         let later = match trouble {
             Trouble::Interrupted => {
-                self.write(state, |one| one.put_sync_off(self.fence, None, self.now())).await?;
+                self.change(state, |one| one.put_sync_off(self.fence, None, self.now())).await?;
                 return Ok(Left::Unfinished);
             }
             // Waiting is no failure, however often.
             Trouble::Wait { for_, .. } => {
                 let pause = SignedDuration::try_from(*for_).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
                 let later = self.after(pause);
-                self.write(state, |one| one.put_sync_off(self.fence, None, later)).await?;
+                self.change(state, |one| one.put_sync_off(self.fence, None, later)).await?;
                 return Ok(Left::Unfinished);
             }
             _ if setbacks + 1 >= MOST_SETBACKS => {
                 let later = self.after(LATER);
-                self.write(state, |one| one.fail_sync(self.fence, message.clone(), Some(later))).await?;
+                self.change(state, |one| one.fail_sync(self.fence, message.clone(), Some(later))).await?;
                 return Ok(Left::Failed);
             }
             _ => self.after(FIRST_SETBACK * 2_i32.pow(setbacks)),
         };
-        self.write(state, |one| one.put_sync_off(self.fence, Some(message.clone()), later)).await?;
+        self.change(state, |one| one.put_sync_off(self.fence, Some(message.clone()), later)).await?;
         Ok(Left::Unfinished)
     }
 }
-
-const TRIES: u32 = 12;
 
 #[async_trait::async_trait]
 impl Lease for Worker<'_> {
@@ -508,10 +435,10 @@ impl Lease for Worker<'_> {
         if !self.integration().await.wants_renewal(self.now()) {
             return Ok(());
         }
-        match self.write(None, |one| one.renew_sync(self.fence, self.now())).await {
+        match self.change(None, |one| one.renew_sync(self.fence, self.now())).await {
             Ok(()) => Ok(()),
-            Err(stop) => {
-                tracing::info!(%stop, "a lease could not be renewed");
+            Err(error) => {
+                tracing::info!(%error, "a lease could not be renewed");
                 Err(Trouble::Interrupted)
             }
         }

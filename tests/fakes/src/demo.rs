@@ -18,6 +18,10 @@ use crate::webhook::WebhookEndpoint;
 const CHAIN_ID: u64 = 11_155_111;
 /// An address out of EIP-55's own examples.
 const ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+/// The address of Bitcoin's first block.
+const BITCOIN_ADDRESS: &str = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa";
+/// How many transactions its history has here: more than a page.
+pub const BITCOIN_TRANSACTIONS: usize = 60;
 /// The 32 bytes behind the webhook's signing secret.
 const SIGNING_SECRET: &[u8; 32] = b"causeway-sandbox-webhook-secret!";
 
@@ -62,6 +66,8 @@ pub struct Demo {
     pub openai_compatible_base_url: String,
     /// A key of that gateway.
     pub openai_compatible_api_key: String,
+    /// A Bitcoin address with a history of [`BITCOIN_TRANSACTIONS`] transactions.
+    pub bitcoin_address: String,
 }
 
 impl Fakes {
@@ -115,6 +121,10 @@ impl Fakes {
         let openai_compatible_api_key = "sk-sandbox-not-a-real-key".to_owned();
         self.openai_compatible.add_key(&openai_compatible_api_key);
 
+        if self.esplora.count(BITCOIN_ADDRESS) == 0 {
+            self.esplora.receive_many(BITCOIN_ADDRESS, BITCOIN_TRANSACTIONS);
+        }
+
         Demo {
             slack_webhook_url,
             slack_bot_token,
@@ -135,6 +145,7 @@ impl Fakes {
             ai_gateway_api_key,
             openai_compatible_base_url: self.openai_compatible.base_url(),
             openai_compatible_api_key,
+            bitcoin_address: BITCOIN_ADDRESS.to_owned(),
         }
     }
 }

@@ -132,6 +132,12 @@ impl Esplora {
         }
     }
 
+    /// How many confirmed transactions an address has.
+    #[must_use]
+    pub fn count(&self, address: &str) -> usize {
+        lock(&self.state).confirmed(address).len()
+    }
+
     /// Refuses the next `count` requests with 429, asking to wait `seconds`.
     pub fn throttle(&self, count: usize, seconds: f64) {
         lock(&self.state).throttle.set(count, seconds);

@@ -30,7 +30,7 @@ mod wire;
 use std::io;
 
 use crate::ai_gateway::{AiGateway, OpenAiCompatible};
-pub use crate::demo::Demo;
+pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo};
 use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;

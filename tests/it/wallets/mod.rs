@@ -3,6 +3,7 @@
 mod authorization;
 mod capacity;
 mod create_integration;
+mod credentials;
 mod faults;
 mod fixtures;
 mod list_integrations;
