@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod secrets;
 mod services;
+mod sweep;

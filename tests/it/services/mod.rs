@@ -1,7 +1,7 @@
 //! `/services/api`.
 
 mod faults;
-mod fixtures;
+pub(crate) mod fixtures;
 mod list_integrations;
 mod providers;
 mod send_message;
