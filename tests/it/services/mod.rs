@@ -1,5 +1,6 @@
 //! `/services/api`.
 
+mod check;
 mod faults;
 pub(crate) mod fixtures;
 mod list_integrations;
