@@ -1,5 +1,7 @@
 //! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -235,9 +237,8 @@ async fn services_check_goes_on_after_a_crash() {
     let mut lambda = Lambda::start(CHECK, "services-check").await;
     let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
     lambda.app.fakes.slack.hooks.faults().next(1, fakes::Fault::Hang);
-    let event = lambda.app.scheduled_event();
     let hooks = lambda.app.fakes.slack.hooks.clone();
-    let (outcome, ()) = tokio::join!(lambda.invoke(event), async {
+    let (outcome, ()) = tokio::join!(lambda.invoke(lambda.app.scheduled_event()), async {
         hooks.faults().hanging(1).await;
         lambda.process.kill().await;
     });

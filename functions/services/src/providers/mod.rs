@@ -123,7 +123,9 @@ pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: 
 /// # Errors
 /// Everything that is wrong with it.
 pub async fn complete(kind: Kind, given: Map<String, Json>, egress: &Egress) -> Result<Config, Vec<FieldProblem>> {
-    let change = ConfigChange::parse(kind.provider().fields(), "config", given)?;
+    let fields = kind.provider().fields();
+    let absent = config::absent(fields, "config", &given);
+    let change = ConfigChange::parse(fields, "config", given).map_err(|wrong| [wrong, absent].concat())?;
     let mut wrong = unreachable(kind, &change, "config", egress).await;
     let config = Config::default().changed_by(change);
     wrong.extend(problems(kind, &config, "config"));

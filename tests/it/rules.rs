@@ -1,1 +1,0 @@
-//! The house rules, checked by reading the source tree.
