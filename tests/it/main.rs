@@ -5,5 +5,7 @@
 mod egress;
 mod local;
 mod rules;
+mod secrets;
 mod services;
+mod sweep;
 mod wallets;

@@ -2,7 +2,7 @@
 //! while the function does everything it can.
 
 use kit::TestApp;
-use kit::fault_proxy::{Call, Service};
+use kit::fault_proxy::{Call, Fault, Service};
 use local::template::Template;
 use serde_json::{Value, json};
 
@@ -120,8 +120,8 @@ fn grants(function: &str) -> Vec<Grant> {
 
 /// Compares what a function did with what it may do.
 #[track_caller]
-fn compare(function: &str, app: &TestApp) {
-    let needs: Vec<Need> = app.proxy.calls().iter().flat_map(Need::of).collect();
+fn compare(function: &str, calls: &[Call]) {
+    let needs: Vec<Need> = calls.iter().flat_map(Need::of).collect();
     let grants = grants(function);
     for need in &needs {
         assert!(grants.iter().any(|grant| grant.covers(need)), "{function} may not do what it does: {need:?}");
@@ -173,7 +173,7 @@ async fn services_api_may_do_what_its_operations_need() {
     app.advance(61);
     assert_eq!(services.get(&path).await.expect(200)["config"], config);
     let _ = services.delete(&path).await.expect(200);
-    compare("services-api", &app);
+    compare("services-api", &app.proxy.calls());
 }
 
 #[tokio::test]
@@ -185,7 +185,111 @@ async fn services_check_may_do_what_a_run_needs() {
     app.proxy.forget_calls();
     let ran = app.invoke("services-check", &app.scheduled_event()).await.expect(200);
     assert_eq!((&ran["valid"], &ran["finished"]), (&json!(2), &json!(true)));
-    compare("services-check", &app);
+    compare("services-check", &app.proxy.calls());
+}
+
+const ZPUB: &str =
+    "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
+
+/// Connects an extended public key, which is secret; gives its path.
+async fn connect_key(app: &TestApp) -> String {
+    let body = json!({ "provider": "bitcoin", "xpub": ZPUB });
+    let created = app.wallets().header("idempotency-key", "one").post("/v1/integrations", &body).await;
+    format!("/v1/integrations/{}", created.expect(201)["walletId"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn wallets_api_may_do_what_its_operations_need() {
+    let app = TestApp::start().await;
+    let wallets = app.wallets();
+    app.fakes.esplora.receive_many("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", 3);
+    app.proxy.forget_calls();
+    let path = connect_key(&app).await;
+    let _ = wallets.get("/v1/integrations").await.expect(200);
+    let _ = wallets.get("/v1/integrations?searchedKey=bitcoin").await.expect(200);
+    let _ = wallets.get("/v1/providers").await.expect(200);
+    let _ = wallets.patch(&path, &json!({ "alias": "Vault" })).await.expect(200);
+    let api = app.proxy.calls().len();
+    // What the worker does in between is not the API's.
+    let _ = app.deliver_stream().await;
+    let worker = app.proxy.calls().len();
+    let page = wallets.get(&format!("{path}/transactions?limit=1")).await.expect(200);
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let _ = wallets.get(&format!("{path}/transactions?limit=1&cursor={cursor}")).await.expect(200);
+    let _ = wallets.post_empty(&format!("{path}/sync")).await.expect(202);
+    let _ = wallets.delete(&path).await.expect(204);
+    change_credentials(&app).await;
+    let calls = app.proxy.calls();
+    let own = calls.iter().enumerate().filter(|(number, _)| !(api..worker).contains(number));
+    compare("wallets-api", &own.map(|(_, call)| call.clone()).collect::<Vec<_>>());
+}
+
+/// What `PATCH` does with credentials, on a secret that is scheduled for deletion.
+async fn change_credentials(app: &TestApp) {
+    use wallets::providers::{Account, Checked, entry};
+    use wallets::store::{Integrations, NewCredentials, NewIntegration};
+
+    let (store, tenant) = (Integrations::new(&app.platform), shared::auth::Tenant::parse("acme").unwrap());
+    let account = |key: &str| {
+        let mut account = Account { identities: vec![key.to_owned()], ..Account::default() };
+        account.secrets.insert("apiKey".into(), key.into());
+        account
+    };
+    let new = NewIntegration {
+        entry: entry("bitcoin").unwrap(),
+        source: "exchange",
+        account: account("one"),
+        alias: None,
+        account_name: None,
+        checked: Checked::default(),
+    };
+    let id = store.create(&tenant, &app.platform.ids.reserve(), new).await.unwrap().wallet_id;
+    let secret = format!("causeway/acme/wallets/{id}");
+    app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+    let new = NewCredentials { account: account("two"), checked: Checked::default() };
+    store.change_credentials(&tenant, &id, new, |_| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn wallets_sync_may_do_what_a_run_needs() {
+    let app = TestApp::start().await;
+    app.fakes.esplora.receive_many("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", 3);
+    let path = connect_key(&app).await;
+    let id = path.rsplit('/').next().unwrap();
+    let secret = format!("causeway/acme/wallets/{id}");
+    app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+    app.proxy.forget_calls();
+    assert_eq!(app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)["completed"], 1);
+    let synced = app.proxy.calls();
+    // A deletion that had no time to remove anything.
+    app.proxy.inject(Fault::ServerError).on("BatchWriteItem").always();
+    let _ = app.wallets().delete(&path).await.expect(204);
+    app.proxy.clear();
+    app.proxy.forget_calls();
+    assert_eq!(app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)["removed"], 1);
+    let removed = app.proxy.calls();
+    // Another worker has a lease that ends before the schedule fires again, so it is waited for.
+    let body = json!({ "provider": "bitcoin", "address": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa" });
+    let _ = app.wallets().post("/v1/integrations", &body).await.expect(201);
+    let faults = app.fakes.esplora.host.faults();
+    faults.next(1, fakes::Fault::Hang);
+    let (_, event) = app.stream_events().pop().unwrap();
+    app.proxy.forget_calls();
+    let scheduled = app.scheduled_event();
+    let waited = async {
+        faults.hanging(1).await;
+        let second = app.invoke("wallets-sync", &scheduled);
+        let release = async {
+            while !app.proxy.operations().contains(&"BatchGetItem".to_owned()) {
+                tokio::task::yield_now().await;
+            }
+            faults.release();
+        };
+        futures::join!(second, release).0
+    };
+    let (first, second) = futures::join!(app.invoke("wallets-sync", &event), waited);
+    assert_eq!((&first.expect(200)["completed"], &second.expect(200)["completed"]), (&json!(1), &json!(0)));
+    compare("wallets-sync", &[synced, removed, app.proxy.calls()].concat());
 }
 
 #[tokio::test]
@@ -211,7 +315,7 @@ async fn sweep_may_do_what_a_sweep_needs() {
     let ended = app.invoke("sweep", &app.scheduled_event_in(7200)).await.expect(200);
     assert_eq!(ended["finished"], true, "{ended}");
     assert_eq!(app.secret_names().await.len(), 2);
-    compare("sweep", &app);
+    compare("sweep", &app.proxy.calls());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `discord`.
+//! `discord`: Discord webhooks.
 
 use fakes::discord::{DiscordWebhook, DiscordWebhookKind};
 use kit::TestApp;

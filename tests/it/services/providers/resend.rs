@@ -1,4 +1,4 @@
-//! `resend`.
+//! `resend`: Resend.
 
 use fakes::resend::{ResendBadKey, ResendPermission, ResendQuota};
 use fakes::{Answer as Reply, Fault};

@@ -1,4 +1,4 @@
-//! `sendgrid`.
+//! `sendgrid`: SendGrid, in both regions.
 
 use fakes::Host;
 use kit::TestApp;

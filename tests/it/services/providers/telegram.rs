@@ -1,4 +1,4 @@
-//! `telegram`.
+//! `telegram`: Telegram bots.
 
 use fakes::telegram::{TelegramChat, TelegramChatKind, TelegramStanding};
 use kit::TestApp;

@@ -1,4 +1,4 @@
-//! `webhook`.
+//! `webhook`: any HTTP endpoint.
 
 use fakes::webhook::{WebhookBehaviour, WebhookEndpoint, WebhookSignature};
 use fakes::{Answer as Reply, Fault};
