@@ -68,7 +68,8 @@ impl Function {
                 serde_json::to_value(response).map_err(|error| malformed(&error))
             }
             Self::Job(job) => {
-                let event: Event = serde_json::from_value(event).map_err(|error| malformed(&error))?;
+                let event = Event::parse(event)
+                    .map_err(|error| Failure { error_type: "MalformedEvent", message: error.to_string() })?;
                 run_job(job.as_ref(), event, left)
                     .await
                     .map_err(|error| Failure { error_type: "JobError", message: error.to_string() })
@@ -128,7 +129,7 @@ pub async fn run_scheduled(job: impl FnOnce(&Platform) -> Arc<dyn Job>) -> Resul
         let job = Arc::clone(&job);
         async move {
             let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            let event = serde_json::from_value(event.payload).map_err(JobError::Event)?;
+            let event = Event::parse(event.payload)?;
             Ok::<_, lambda_runtime::Error>(run_job(job.as_ref(), event, left).await?)
         }
     }))

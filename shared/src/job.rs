@@ -69,8 +69,7 @@ impl StreamEvent {
 }
 
 /// What starts a job.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// A table's stream.
     Stream(StreamEvent),
@@ -78,12 +77,29 @@ pub enum Event {
     Schedule(ScheduledEvent),
 }
 
+impl Event {
+    /// Tells a stream's batch by its records; anything else should come from a schedule.
+    ///
+    /// # Errors
+    /// What about it is not as it should be.
+    pub fn parse(event: serde_json::Value) -> Result<Self, JobError> {
+        if event.get("Records").is_some() {
+            serde_json::from_value(event).map(Self::Stream).map_err(JobError::Stream)
+        } else {
+            serde_json::from_value(event).map(Self::Schedule).map_err(JobError::Event)
+        }
+    }
+}
+
 /// Why a job gave up. The runtime reports it, and the event is delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The event is not one that the job takes.
-    #[error("the event is not one that this function takes: {0}")]
+    /// The event is not one that a schedule sends.
+    #[error("the event is not a scheduled event: {0}")]
     Event(#[source] serde_json::Error),
+    /// The event is not one that a table's stream sends, or the function takes none.
+    #[error("the event is not a batch of a stream that this function takes: {0}")]
+    Stream(#[source] serde_json::Error),
     /// The table did not do as it was asked.
     #[error("the table failed")]
     Table(#[from] TableError),
@@ -109,7 +125,7 @@ pub trait Job: Send + Sync {
     /// # Errors
     /// [`JobError`] if it could not go on; what was done stays done.
     async fn run_stream(&self, _event: StreamEvent) -> Result<serde_json::Value, JobError> {
-        Err(JobError::Event(serde::de::Error::custom("it is a batch of a stream")))
+        Err(JobError::Stream(serde::de::Error::custom("it takes none")))
     }
 }
 

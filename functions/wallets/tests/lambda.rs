@@ -1,0 +1,148 @@
+//! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::TestApp;
+use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
+use serde_json::{Value, json};
+
+const API: &str = env!("CARGO_BIN_EXE_wallets-api");
+const SYNC: &str = env!("CARGO_BIN_EXE_wallets-sync");
+const DEADLINE: Duration = Duration::from_secs(29);
+const ADDRESS: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
+
+/// A function on Lambda.
+struct Lambda {
+    app: TestApp,
+    api: RuntimeApi,
+    process: FunctionProcess,
+}
+
+impl Lambda {
+    /// Starts the binary of a function over a stack whose clock is the binary's own.
+    async fn start(binary: &str, function: &str) -> Self {
+        let app = TestApp::start().await;
+        app.clock.set(Timestamp::now());
+        let api = RuntimeApi::start().await.unwrap();
+        let process = FunctionProcess::spawn(binary, app.environment(&api, function), &api).unwrap();
+        Self { app, api, process }
+    }
+
+    async fn invoke(&self, event: Value) -> Outcome {
+        self.api.invoke(event, DEADLINE).await
+    }
+
+    /// Connects an address through the stack beside it; gives its id.
+    async fn connect(&self) -> String {
+        let body = json!({ "provider": "bitcoin", "address": ADDRESS });
+        self.app.wallets().post("/v1/integrations", &body).await.str("/walletId")
+    }
+
+    async fn read(&self, id: &str) -> Value {
+        self.app.wallets().get(&format!("/v1/integrations/{id}")).await.expect(200)
+    }
+}
+
+/// An event of `tests/events`; one that a request makes carries all that proves who asks.
+fn event(app: &TestApp, name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{name}.json"));
+    let mut event: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let tenant = app.tenant("acme");
+    if let Some(headers) = event.get_mut("headers") {
+        headers["authorization"] = format!("Bearer {}", tenant.tokens.admin).into();
+        headers["x-client-id"] = tenant.client_id.clone().into();
+        headers["x-client-secret"] = tenant.client_secret.clone().into();
+    }
+    event
+}
+
+/// The event of a table's stream, of this integration.
+fn queued(app: &TestApp, id: &str) -> Value {
+    let text = event(app, "wallets-sync-queued").to_string();
+    serde_json::from_str(&text.replace("wal_0mppy1i4gck3218dr9l6j", id)).unwrap()
+}
+
+/// The status and body of an HTTP function's answer.
+#[track_caller]
+fn answered(outcome: Outcome) -> (u64, Value) {
+    let answer = outcome.json().unwrap_or_else(|outcome| panic!("{outcome:?}"));
+    let body = answer["body"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test]
+async fn what_the_environment_lacks_ends_the_process() {
+    for (binary, function) in [(API, "wallets-api"), (SYNC, "wallets-sync")] {
+        let api = RuntimeApi::start().await.unwrap();
+        let process = FunctionProcess::spawn(binary, api.environment(function), &api).unwrap();
+        assert_eq!(process.exited().await, Exited { code: Some(1) });
+    }
+}
+
+#[tokio::test]
+async fn requests_are_answered_from_the_table() {
+    let lambda = Lambda::start(API, "wallets-api").await;
+    let (status, list) = answered(lambda.invoke(event(&lambda.app, "wallets-api-list")).await);
+    assert_eq!((status, &list["pagination"]["totalCount"]), (200, &json!(0)));
+    let (status, created) = answered(lambda.invoke(event(&lambda.app, "wallets-api-create")).await);
+    assert_eq!((status, &created["alias"], &created["status"]), (201, &json!("Cold storage"), &json!("QUEUED")));
+    assert_eq!(lambda.read(created["walletId"].as_str().unwrap()).await, created);
+    let mut without_client = event(&lambda.app, "wallets-api-list");
+    without_client["headers"].as_object_mut().unwrap().remove("x-client-secret");
+    assert_eq!(answered(lambda.invoke(without_client).await).0, 401);
+}
+
+#[tokio::test]
+async fn both_of_its_events_sync_what_is_queued() {
+    let lambda = Lambda::start(SYNC, "wallets-sync").await;
+    lambda.app.fakes.esplora.receive_many(ADDRESS, 30);
+    let id = lambda.connect().await;
+    let result = lambda.invoke(queued(&lambda.app, &id)).await.json().unwrap();
+    assert_eq!((&result["completed"], &result["batchItemFailures"]), (&json!(1), &json!([])));
+    assert_eq!(lambda.read(&id).await["totalTransactions"], 30);
+
+    let _ = lambda.app.wallets().post_empty(&format!("/v1/integrations/{id}/sync")).await.expect(202);
+    lambda.app.fakes.esplora.receive_many(ADDRESS, 3);
+    let result = lambda.invoke(event(&lambda.app, "wallets-sync")).await.json().unwrap();
+    assert_eq!(result["completed"], 1);
+    assert_eq!(lambda.read(&id).await["totalTransactions"], 33);
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_sends_is_an_error_and_the_next_one_is_taken() {
+    let lambda = Lambda::start(SYNC, "wallets-sync").await;
+    for (malformed, expected) in [
+        (json!({}), "the event is not a scheduled event: "),
+        (json!({ "Records": [{ "dynamodb": {} }] }), "the event is not a batch of a stream"),
+    ] {
+        let Outcome::Error(error) = lambda.invoke(malformed).await else { panic!("it was taken") };
+        assert!(error.message.starts_with(expected), "{error:?}");
+    }
+    let result = lambda.invoke(event(&lambda.app, "wallets-sync")).await.json().unwrap();
+    assert_eq!(result["completed"], 0);
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_a_history_that_is_gone_on_with() {
+    let lambda = Lambda::start(SYNC, "wallets-sync").await;
+    let esplora = lambda.app.fakes.esplora.clone();
+    esplora.receive_many(ADDRESS, 130);
+    let id = lambda.connect().await;
+    esplora.host.faults().next_on("/txs/chain/", 1, fakes::Fault::Hang);
+    let (outcome, ()) = tokio::join!(lambda.invoke(queued(&lambda.app, &id)), async {
+        esplora.host.faults().hanging(1).await;
+        lambda.process.kill().await;
+    });
+    assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
+    let left = lambda.read(&id).await;
+    assert_eq!((&left["status"], &left["totalTransactions"]), (&json!("ONGOING"), &json!(25)));
+    lambda.app.clock.set(Timestamp::now());
+    lambda.app.advance(31);
+    esplora.host.forget_requests();
+    let result = lambda.app.invoke("wallets-sync", &lambda.app.scheduled_event()).await.expect(200);
+    assert_eq!(result["completed"], 1);
+    assert_eq!(lambda.read(&id).await["totalTransactions"], 130);
+    assert_eq!(esplora.host.calls("/txs/chain"), 5, "the first page is not asked for again");
+}
