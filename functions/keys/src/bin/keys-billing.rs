@@ -1,0 +1,2 @@
+//! A function of the keys group on Lambda.
+fn main() {}

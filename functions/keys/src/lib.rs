@@ -1,0 +1,7 @@
+//! The keys group: pooled provider API keys, with their health, limits, spend and selection.
+
+pub mod model;
+pub mod providers;
+
+/// The group's name in keys, secrets and logs.
+pub const GROUP: &str = "keys";
