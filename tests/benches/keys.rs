@@ -1,0 +1,2 @@
+//! Acquiring a key.
+fn main() {}
