@@ -55,6 +55,38 @@ async fn sixty_four_at_once_are_granted_exactly_the_limit_across_minutes_and_day
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_grant_is_counted_while_the_clock_runs_over_midnight() {
+    let app = TestApp::start().await;
+    // Three seconds before midnight.
+    app.advance(12_797);
+    let limits = json!({ "minute_limit": 40, "daily_limit": 70 });
+    let id = create(&app, "one", "sk-0123456789abcdef", limits).await;
+    let keys = app.keys();
+    let clients = (0..64).map(|number| {
+        let (app, keys) = (&app, &keys);
+        async move {
+            let mut granted = 0;
+            for _ in 0..4 {
+                let body = json!({ "provider_name": "one" });
+                let answer = keys.post(&format!("{PATH}/acquire"), &body).await;
+                assert!(matches!(answer.status.as_u16(), 200 | 429), "{}", answer.text);
+                granted += u64::from(answer.status == 200);
+                if number == 0 {
+                    app.advance(2);
+                }
+            }
+            granted
+        }
+    });
+    let granted: u64 = join_all(clients).await.into_iter().sum();
+    let chart = app.keys().get(&format!("{PATH}/{id}/usage")).await.expect(200);
+    assert_eq!(chart["totals"]["requests"], granted, "none is lost and none is counted twice");
+    let of = |day: usize| chart["days"][day]["requests"].as_u64().unwrap();
+    assert!(of(28) <= 40 && of(29) <= 40, "one minute on each side of midnight: {} {}", of(28), of(29));
+    assert_eq!(of(28) + of(29), granted);
+}
+
 #[tokio::test]
 async fn the_primary_is_first_then_priority_then_the_least_recently_used() {
     let app = TestApp::start().await;

@@ -2,37 +2,33 @@
 
 use kit::TestApp;
 use kit::fault_proxy::Fault;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PATH, acquire, create, get, report};
 
 #[tokio::test]
 async fn a_use_whose_answer_was_lost_is_counted_once() {
-    for fault in [Fault::LoseAnswer, Fault::Reset, Fault::ServerError, Fault::Throttle] {
-        for advance in [0, 60, 86_400] {
-            let app = TestApp::start().await;
-            let keys = app.keys();
-            let id = create(&app, "one", "sk-0123456789abcdef", json!({ "minute_limit": 5, "daily_limit": 9 })).await;
-            let _ = acquire(&keys, "one").await;
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    for (number, fault) in
+        [Fault::LoseAnswer, Fault::Reset, Fault::ServerError, Fault::Throttle].into_iter().enumerate()
+    {
+        // In the same minute, the same day, another day.
+        for (advance, expected) in [(0, (2, 2)), (60, (1, 2)), (86_400, (1, 1))] {
+            let provider = format!("one-{number}-{advance}");
+            let limits = json!({ "minute_limit": 5, "daily_limit": 9 });
+            let id = create(&app, &provider, "sk-0123456789abcdef", limits).await;
+            let _ = acquire(&keys, &provider).await;
             app.advance(advance);
             // The use, not the record of the day before.
-            let injected =
-                app.proxy.inject(fault.clone()).on("UpdateItem").when(|body| {
-                    body["UpdateExpression"].as_str().is_some_and(|update| update.contains("last_used_at"))
-                });
-            let _ = acquire(&keys, "one").await;
+            let is_use =
+                |body: &Value| body["UpdateExpression"].as_str().is_some_and(|update| update.contains("last_used_at"));
+            let injected = app.proxy.inject(fault.clone()).on("UpdateItem").when(is_use);
+            let _ = acquire(&keys, &provider).await;
             assert_eq!(injected.strikes(), 1);
             let shown = get(&keys, id).await;
-            let expected = match advance {
-                0 => (2, 2),
-                60 => (1, 2),
-                _ => (1, 1),
-            };
-            assert_eq!(
-                (&shown["minute_count"], &shown["daily_count"]),
-                (&json!(expected.0), &json!(expected.1)),
-                "{fault:?} {advance}"
-            );
+            let counts = (&shown["minute_count"], &shown["daily_count"]);
+            assert_eq!(counts, (&json!(expected.0), &json!(expected.1)), "{fault:?} {advance}");
         }
     }
 }
