@@ -188,9 +188,13 @@ impl Ready<'_> {
         writeln!(out, "\n  data      {} (kept; --fresh empties it)", self.folder.display())?;
         writeln!(out, "  tokens    {}", self.folder.join(demo::FILE).display())?;
         let Some(tenant) = self.file.tenants.first() else { return Ok(()) };
-        let Some(services) = self.file.groups.get("services") else { return Ok(()) };
         writeln!(out, "\nPaste these into another terminal:\n")?;
-        self.services(out, &services.base_url, tenant)?;
+        if let Some(services) = self.file.groups.get("services") {
+            self.services(out, &services.base_url, tenant)?;
+        }
+        if let Some(keys) = self.file.groups.get("keys") {
+            self.keys(out, &keys.base_url, tenant)?;
+        }
         writeln!(out, "\nCtrl-C stops it.")
     }
 
@@ -204,6 +208,23 @@ impl Ready<'_> {
         }
         writeln!(out, "{}", SERVICES_LINES)
     }
+
+    fn keys(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
+        writeln!(out, "\n# keys: pool a key, acquire it, report how it went, see the pool's health, take it away")?;
+        writeln!(out, "API={base}/api/v1/integrations")?;
+        writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
+        match self.demo {
+            Some(demo) => {
+                writeln!(out, "BASE_URL={}", demo.openai_compatible_base_url)?;
+                writeln!(out, "API_KEY={}", demo.openai_compatible_api_key)?;
+            }
+            None => {
+                writeln!(out, "BASE_URL=https://llm.example.com/v1   # put your own here, and its key below")?;
+                writeln!(out, "API_KEY=…")?;
+            }
+        }
+        writeln!(out, "{}", KEYS_LINES)
+    }
 }
 
 /// Nothing but curl, grep and head is needed. `$JSON` keeps the lines short.
@@ -214,4 +235,14 @@ curl -sS $API/$ID -H "$AUTH"; echo
 curl -sS -X POST $API/$ID/test -H "$AUTH"; echo
 curl -sS $API/$ID/send -H "$AUTH" -H "$JSON" -d '{"title":"Hello","text":"from Causeway"}'; echo
 curl -sS $API/$ID/test -H "$AUTH" -H "$JSON" -d '{"configOverrides":{"webhookUrl":"https://hooks.slack.com/services/T0/B0/mistyped"}}'; echo
+curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
+
+/// The same for the keys group.
+const KEYS_LINES: &str = r#"JSON='Content-Type: application/json'
+ID=$(curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"my-llm","key_label":"My key","base_url":"'$BASE_URL'","credentials":{"api_key":"'$API_KEY'"},"daily_limit":1000}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2); echo created $ID
+curl -sS $API -H "$AUTH"; echo
+LEASE=$(curl -sS $API/acquire -H "$AUTH" -H "$JSON" -d '{"provider_name":"my-llm"}' | grep -o '"lease_id":"[^"]*"' | cut -d '"' -f 4); echo acquired $LEASE
+curl -sS $API/report -H "$AUTH" -H "$JSON" -d '{"lease_id":"'$LEASE'","outcome":"success","cost":0.002}'; echo
+curl -sS -X POST $API/$ID/test -H "$AUTH"; echo
+curl -sS $API/health -H "$AUTH"; echo
 curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;

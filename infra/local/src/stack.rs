@@ -36,8 +36,10 @@ pub struct Group {
 }
 
 /// The groups, in the order of the documentation.
-pub const GROUPS: &[Group] =
-    &[Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" }];
+pub const GROUPS: &[Group] = &[
+    Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" },
+    Group { name: "keys", base: "/keys", path: "/api/v1/integrations", function: "keys-api" },
+];
 
 /// Why the stack could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,8 @@ pub enum StackError {
 /// Every function by name.
 #[must_use]
 pub fn functions(platform: &Platform) -> BTreeMap<&'static str, Function> {
-    services::functions(platform).into_iter().chain(sweep::functions(platform)).collect()
+    let groups = services::functions(platform).into_iter().chain(keys::functions(platform));
+    groups.chain(sweep::functions(platform)).collect()
 }
 
 /// A running stack. It stops when this is dropped.

@@ -46,6 +46,10 @@ upstreams! {
     Resend = "RESEND", "https://api.resend.com";
     /// Vercel's AI gateway: `/v1/…`.
     AiGateway = "AI_GATEWAY", "https://ai-gateway.vercel.sh";
+    /// OpenAI: `/v1/…`.
+    Openai = "OPENAI", "https://api.openai.com";
+    /// Groq: `/openai/v1/…`.
+    Groq = "GROQ", "https://api.groq.com";
 }
 
 impl Upstream {
