@@ -28,7 +28,7 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiError, Group, RequestId, api, fields};
+use super::{ApiError, FieldProblem, Group, RequestId, api, fields};
 use crate::Platform;
 use crate::auth::caller::authenticate;
 use crate::clock::Reservation;
@@ -97,9 +97,8 @@ pub async fn idempotent(request: Request, next: Next) -> Response {
 async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(next.run(request).await) };
     let idempotency_key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
-    let idempotency_key = idempotency_key
-        .map(str::to_owned)
-        .ok_or_else(|| ApiError::field("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters"))?;
+    let idempotency_key =
+        idempotency_key.map(str::to_owned).ok_or_else(|| ApiError::InvalidInput(vec![unusable_key()]))?;
     let (mut parts, body) = request.into_parts();
     // Without a known caller there is no scope to claim in; the handler's own check answers.
     let Ok(caller) = authenticate(&mut parts).await else {
@@ -127,6 +126,11 @@ async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
     let response = next.run(Request::from_parts(parts, AxumBody::from(body))).await;
     let response = api::present(group, &request_id, response);
     claim.settle(held, response).await
+}
+
+/// What is wrong with an `Idempotency-Key` that cannot be used.
+fn unusable_key() -> FieldProblem {
+    FieldProblem::new("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters").in_header()
 }
 
 struct Claim {

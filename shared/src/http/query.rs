@@ -30,10 +30,11 @@ impl Query {
 
     /// A parameter that `parse` understands; `accepted` says what that is.
     pub fn parsed<T>(&mut self, name: &str, accepted: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let text = self.text(name)?;
-        let parsed = parse(text);
+        let text = self.text(name)?.to_owned();
+        let parsed = parse(&text);
         if parsed.is_none() {
-            self.problems.push(FieldProblem::new(name, "value", format!("is not {accepted}")));
+            let problem = FieldProblem::new(name, "value", format!("is not {accepted}")).in_query(text);
+            self.problems.push(problem);
         }
         parsed
     }

@@ -14,6 +14,7 @@
 
 pub mod cursor;
 pub mod keys;
+mod transaction;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 pub use cursor::Cursor;
 pub use keys::Key;
+pub use transaction::{Transaction, Uncommitted};
 
 use crate::clock::Ids;
 
@@ -222,6 +224,38 @@ impl Table {
             }
         }
         Err(TableError::Contended.into())
+    }
+
+    /// Every record of a partition whose sort key starts with `prefix`, with its version, by as many consistent Queries as
+    /// it takes.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn all<R: Record>(&self, partition: &str, prefix: &str) -> Result<Vec<Stored<R>>, TableError> {
+        let mut records = Vec::new();
+        let mut start = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :partition AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":partition", AttributeValue::S(partition.into()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+                .set_exclusive_start_key(start)
+                .consistent_read(true)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(refine)?;
+            for item in output.items.unwrap_or_default() {
+                records.push(stored(item)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(records);
+            }
+        }
     }
 
     /// Waits before another try at a contended item: up to 5 ms, doubled each time, at most 160 ms.
@@ -448,7 +482,8 @@ fn is_conditional<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
-fn refine<E, R>(error: SdkError<E, R>) -> TableError
+/// What an SDK error means: a refusal, or no answer.
+pub fn refine<E, R>(error: SdkError<E, R>) -> TableError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
