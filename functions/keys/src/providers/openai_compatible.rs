@@ -1,103 +1,77 @@
-//! Providers that speak OpenAI's protocol: rows of a table, each with its own rule of validity.
+//! Providers that speak OpenAI's protocol and tell nothing of money, and whatever speaks it at a key's own address.
 //!
-//! The list of models proves a key where the provider checks it there ([`Row::rule`] reads the answer). At an address
-//! that only the key's owner knows, nothing is known of the rules, and many such servers give their list to everybody: so
-//! a junk key is shown first, and only where that is refused does a good answer prove the real one. The junk key is made
-//! of the address, so that it is not the same everywhere, and of nothing secret.
+//! Three kinds of proof, by provider:
+//! - Groq and Mistral check the key where they list their models.
+//! - Together and Cerebras are said to do so too, but it rests on reports: a made-up key goes first.
+//! - Perplexity's and SambaNova's lists are open to everybody. There a completion of a model that does not exist is asked
+//!   for, which nobody can be billed for: a bad key is refused before the model is looked at, so where a made-up key is
+//!   refused and the real one hears of the model, the real one is good.
 //!
-//! OpenAI's 401 repeats a part of the key and can also mean that the server's address is not on the key's list, so only
-//! its code is read. Groq answers 400 to a key of a restricted organisation; that says nothing of the key itself.
+//! At an address that only the key's owner knows, nothing is known of the rules, and many such servers give their list to
+//! everybody: so a made-up key is shown first there too. Its being refused as 400 or 403 is enough, as servers differ.
+//!
+//! Particulars: Groq answers 400 to a key of a restricted organisation, which says nothing of the key itself. Mistral
+//! tells a key without any allowance by a limit of 0 requests a minute. Perplexity's refusal is a web page, and its 401 may
+//! also mean that the credit is used up.
 
 use http::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::digest::sha256_hex;
-use shared::egress::{Answer, Egress, EgressError, Upstream};
+use shared::egress::{Answer, Egress, Upstream};
+use url::Url;
 
-use super::{
-    API_KEY, Base, Credential, Entry, KeyProvider, error_code, incomplete, is_page, refused, unanswered, unexpected,
-};
+use super::row::{Call, Place, Row, Verb, answered, entry, junk_key, row};
+use super::{API_KEY, Entry, error_code, exhausted, is_page, judge, refused, says, under, unexpected};
 use crate::model::Probe;
 
-/// Some providers list thousands of models.
-const LIST: usize = 4 * 1024 * 1024;
+/// A completion that no provider can give.
+const NO_SUCH_MODEL: &str =
+    r#"{"model":"causeway-key-check","messages":[{"role":"user","content":"."}],"max_tokens":1}"#;
 
-/// A provider that speaks OpenAI's protocol.
-#[derive(Debug)]
-pub(super) struct Row {
-    entry: Entry,
-    /// The call that proves a key.
-    path: &'static str,
-    /// What its answer says of the key.
-    rule: fn(&'static str, &Answer) -> Probe,
-}
-
-const fn row(name: &'static str, label: &'static str, upstream: Upstream, prefix: &'static str) -> Row {
-    let base = Some(Base { upstream, prefix });
-    Row { entry: Entry { name, label, fields: &[API_KEY], base }, path: "/models", rule: judge }
-}
-
-pub(super) static OPENAI: Row = Row { rule: judge_openai, ..row("openai", "OpenAI", Upstream::Openai, "/v1") };
-pub(super) static GROQ: Row = row("groq", "Groq", Upstream::Groq, "/openai/v1");
+pub(super) static GROQ: Row = row(entry("groq", "Groq", Upstream::Groq, "/openai/v1"), "/openai/v1/models", judge_groq);
+pub(super) static MISTRAL: Row =
+    row(entry("mistral", "Mistral", Upstream::Mistral, "/v1"), "/v1/models", judge_mistral);
+pub(super) static TOGETHER: Row = Row {
+    junk_first: true,
+    ..row(entry("together", "Together AI", Upstream::Together, "/v1"), "/v1/models", judge_list)
+};
+pub(super) static CEREBRAS: Row =
+    Row { junk_first: true, ..row(entry("cerebras", "Cerebras", Upstream::Cerebras, "/v1"), "/v1/models", judge_list) };
+pub(super) static PERPLEXITY: Row =
+    no_such_model(entry("perplexity", "Perplexity", Upstream::Perplexity, ""), "/chat/completions", judge_perplexity);
+pub(super) static SAMBANOVA: Row = no_such_model(
+    entry("sambanova", "SambaNova", Upstream::Sambanova, "/v1"),
+    "/v1/chat/completions",
+    judge_completion,
+);
 
 /// Whatever speaks OpenAI's protocol at a key's own address.
-pub(super) static CUSTOM: Row = Row {
-    entry: Entry { name: "custom", label: "The provider", fields: &[API_KEY], base: None },
-    path: "/models",
-    rule: judge,
-};
+pub(super) static CUSTOM: Row =
+    row(Entry { name: "custom", label: "The provider", fields: &[API_KEY], base: None }, "/models", judge_list);
 
-#[async_trait::async_trait]
-impl KeyProvider for Row {
-    fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    async fn probe(&self, key: &Credential<'_>, egress: &Egress) -> Probe {
-        let Some(api_key) = key.field(API_KEY.name) else { return incomplete(API_KEY.name) };
-        let label = self.entry.label;
-        let Some(base_url) = key.base_url(&self.entry) else {
-            return match self.ask(key, api_key, egress).await {
-                Ok(answer) => (self.rule)(label, &answer),
-                Err(probe) => probe,
-            };
-        };
-        match self.ask(key, &junk_key(base_url.as_str()), egress).await {
-            Ok(answer) if matches!(answer.status, 400 | 401 | 403) && !is_page(&answer) => {}
-            Ok(answer) => return judge_junk(label, &answer),
-            Err(probe) => return probe,
-        }
-        match self.ask(key, api_key, egress).await {
-            Ok(answer) => judge(label, &answer),
-            Err(probe) => probe,
-        }
-    }
+/// A row whose proof is that the provider looks at the model, having accepted the key.
+pub(super) const fn no_such_model(entry: Entry, path: &'static str, rule: fn(&'static str, &Answer) -> Probe) -> Row {
+    let proof = Call { verb: Verb::Post, path, place: Place::Bearer, headers: &[], body: Some(NO_SUCH_MODEL) };
+    Row { proof, junk_first: true, ..row(entry, path, rule) }
 }
 
-impl Row {
-    async fn ask(&self, key: &Credential<'_>, shown: &SecretString, egress: &Egress) -> Result<Answer, Probe> {
-        let request = key.request(&self.entry, Method::GET, self.path, egress)?;
-        request.bearer(shown).read_at_most(LIST).send().await.map_err(|error| match error {
-            EgressError::Forbidden | EgressError::Unusable(_) => Probe::invalid(format!(
-                "The base_url cannot be called: {error}. Save the public address of a provider."
-            )),
-            error => unanswered(self.entry.label, &error),
-        })
+/// Judges a key at an address of its own.
+pub(super) async fn check(label: &'static str, base: &Url, key: &SecretString, egress: &Egress) -> Probe {
+    let models = under(base, "/models");
+    let list = async |shown: &SecretString| answered(label, egress.user_url(Method::GET, &models).bearer(shown)).await;
+    match list(&junk_key(base.as_str())).await {
+        Ok(answer) if matches!(answer.status, 400 | 401 | 403) && !is_page(&answer) => {}
+        Ok(answer) => return judge_junk(label, &answer),
+        Err(probe) => return probe,
     }
+    list(key).await.map_or_else(|probe| probe, |answer| judge_list(label, &answer))
 }
 
-fn junk_key(address: &str) -> SecretString {
-    let digest = sha256_hex(format!("junk key for {address}").as_bytes());
-    SecretString::from(format!("not-a-key-{}", digest.chars().take(32).collect::<String>()))
-}
-
-/// What it means that a junk key was not refused.
+/// What it means that a made-up key was not refused.
 fn judge_junk(label: &str, answer: &Answer) -> Probe {
     match answer.status {
-        200..300 if is_list(answer) => Probe::inconclusive(format!(
-            "{label} gives its list of models to any key, even to one made up, so nothing shows whether this one works"
-        )),
+        200..300 if is_list(answer) => super::row::proves_nothing(label),
         200..300 | 404 | 405 => Probe::inconclusive(
             "There is no list of models under base_url; see that it is the address before /models, which often ends in \
              /v1",
@@ -106,46 +80,45 @@ fn judge_junk(label: &str, answer: &Answer) -> Probe {
     }
 }
 
-/// Judges a key where a bad one is refused.
-fn judge(label: &'static str, answer: &Answer) -> Probe {
+/// Judges a key by a list of models.
+pub(super) fn judge_list(label: &'static str, answer: &Answer) -> Probe {
+    judge(label, answer, is_list(answer))
+}
+
+fn judge_groq(label: &'static str, answer: &Answer) -> Probe {
+    if answer.status == 400 && says(answer, "organization has been restricted") {
+        return Probe::inconclusive(format!("{label} has restricted the organisation that the key belongs to"));
+    }
+    judge_list(label, answer)
+}
+
+fn judge_mistral(label: &'static str, answer: &Answer) -> Probe {
+    let allowance = answer.header("x-ratelimit-limit-req-minute").and_then(|limit| limit.trim().parse::<u64>().ok());
+    if answer.status == 429 && allowance == Some(0) {
+        return exhausted(label);
+    }
+    judge_list(label, answer)
+}
+
+/// Judges a key by the answer to [`NO_SUCH_MODEL`]: an error about the model proves the key.
+pub(super) fn judge_completion(label: &'static str, answer: &Answer) -> Probe {
+    let is_errors_own = !is_page(answer) && answer.json::<serde_json::Map<String, serde_json::Value>>().is_some();
     match answer.status {
-        _ if is_page(answer) => unexpected(label, answer),
-        200..300 if is_list(answer) => Probe::valid(),
-        401 => refused(label),
-        402 => Probe::exhausted(format!("{label} accepts the key, but its credit is used up. Top it up.")),
-        403 => Probe::limited(format!(
-            "{label} knows the key but does not let it list the models: it may lack the right, be blocked, or be for other \
-             networks than this server's."
-        )),
-        _ => unexpected(label, answer),
+        400 | 404 | 422 if is_errors_own => Probe::valid(),
+        _ => judge(label, answer, is_errors_own),
     }
 }
 
-/// OpenAI answers 401 also where the key is good but this server's address is not on its list, and tells used-up credit
-/// as 429.
-fn judge_openai(label: &'static str, answer: &Answer) -> Probe {
-    let code = error_code(answer).unwrap_or_default();
-    match (answer.status, code.as_str()) {
-        (401, "invalid_api_key" | "account_deactivated") => refused(label),
-        (401, "ip_not_authorized") => {
-            Probe::limited(format!("{label} accepts the key, but not from this server's address."))
-        }
-        (401, _) => Probe::inconclusive(format!("{label} refused the key without saying that it is wrong")),
-        (
-            429,
-            "insufficient_quota"
-            | "credit_balance_exhausted"
-            | "organization_spend_limit_exceeded"
-            | "project_spend_limit_exceeded"
-            | "billing_not_active"
-            | "billing_hard_limit_reached",
-        ) => Probe::exhausted(format!("{label} accepts the key, but its credit or spend limit is used up.")),
-        _ => judge(label, answer),
+fn judge_perplexity(label: &'static str, answer: &Answer) -> Probe {
+    match answer.status {
+        401 if error_code(answer).is_some_and(|code| code == "insufficient_quota") => exhausted(label),
+        401 if is_page(answer) && says(answer, "401 authorization required") => refused(label),
+        _ => judge_completion(label, answer),
     }
 }
 
 /// True for OpenAI's `{"data": [...]}`, and for the bare list that some give instead.
-fn is_list(answer: &Answer) -> bool {
+pub(super) fn is_list(answer: &Answer) -> bool {
     #[derive(Deserialize)]
     struct Models {
         #[serde(rename = "data")]
