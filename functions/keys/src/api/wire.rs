@@ -137,8 +137,8 @@ fn described(error: &ApiError) -> (String, Value) {
         ApiError::NotFound { what } => told(&format!("{what} not found"), format!("{what} not found")),
         ApiError::MethodNotAllowed => told("Method not allowed", "This path does not take this method.".into()),
         ApiError::Conflict { detail, .. } => told("Conflict", detail.clone()),
-        ApiError::PayloadTooLarge { limit } => {
-            told("The body is too large", format!("The body is larger than {limit} bytes."))
+        ApiError::PayloadTooLarge { limit, what } => {
+            told("The request is too large", format!("The {what} is larger than {limit} bytes."))
         }
         ApiError::UnsupportedMediaType { accepted } => {
             told("Unsupported media type", format!("The body must be sent with `Content-Type: {accepted}`."))
@@ -150,7 +150,7 @@ fn described(error: &ApiError) -> (String, Value) {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into(),
         ),
         ApiError::ProviderRefused { detail, .. } => told("The provider refused", detail.clone()),
-        ApiError::ProviderTimeout { detail } => told("The provider did not answer in time", detail.clone()),
+        ApiError::ProviderTimeout { detail, .. } => told("The provider did not answer in time", detail.clone()),
     }
 }
 
