@@ -1,4 +1,4 @@
-//! `discord`.
+//! Type `discord`: an incoming webhook.
 
 use fakes::discord::{DiscordWebhook, DiscordWebhookKind};
 use kit::TestApp;
