@@ -16,8 +16,9 @@ mod report;
 mod usage;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
@@ -181,6 +182,8 @@ pub struct Keys {
     credentials: Credentials,
     ids: Ids,
     remembered: Arc<Remembered>,
+    /// Made when first needed: only acquiring counts.
+    counting: Arc<OnceLock<Client>>,
 }
 
 impl Keys {
@@ -192,6 +195,7 @@ impl Keys {
             credentials: platform.credentials.clone(),
             ids: platform.ids.clone(),
             remembered: Arc::new(Cache::new(REMEMBERED_POOLS)),
+            counting: Arc::default(),
         }
     }
 

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::SdkError;
@@ -235,13 +235,18 @@ impl Keys {
         Ok(())
     }
 
+    /// The SDK must not repeat a count by itself: only the repetition that looks for its own nonce counts once.
+    fn counting_client(&self) -> &Client {
+        self.counting.get_or_init(|| {
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+            let config = self.table.client().config().to_builder();
+            Client::from_conf(config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build())
+        })
+    }
+
     async fn attempt(&self, tenant: &Tenant, key: &Key, next: &Use) -> Attempt {
-        let once = Config::builder()
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build());
         let outcome = self
-            .table
-            .client()
+            .counting_client()
             .update_item()
             .table_name(self.table.name())
             .set_key(Some(pool::usage(tenant, &key.provider, &key.id.sort()).attributes()))
@@ -250,8 +255,6 @@ impl Keys {
             .set_expression_attribute_values(Some(next.values.clone()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .customize()
-            .config_override(once)
             .send()
             .await;
         match outcome {
