@@ -5,4 +5,6 @@
 mod egress;
 mod local;
 mod rules;
+mod secrets;
 mod services;
+mod sweep;

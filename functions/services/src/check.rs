@@ -6,12 +6,13 @@
 //! with a lease and a fencing number, asks the provider, and in one write records the verdict and moves the integration
 //! behind the run's cutoff; so the index itself is the cursor, a run that stops near its deadline goes on where it stopped
 //! (a second schedule sends `Resume`), and a second delivery of the event finds nothing to do. Only a confirmed invalid
-//! marks an integration; a test that could not be judged is recorded as such and changes nothing else.
+//! marks an integration; a test that could not be judged is recorded as such and changes nothing else. An integration
+//! that cannot be claimed or recorded does not keep the others waiting: the run goes on, and fails in the end.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::SignedDuration;
 use serde::Serialize;
 use shared::Platform;
@@ -30,8 +31,10 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 50;
 /// Longer than the longest check.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
-/// A new batch is begun only with this much time left.
-const ENOUGH: Duration = Duration::from_secs(12);
+/// A test is begun only with this much time left: longer than a provider that is asked twice may take.
+const ENOUGH: Duration = Duration::from_secs(20);
+/// After so many integrations that could not be claimed or recorded it is not the integrations' fault.
+const MOST_FAILURES: usize = 10;
 
 /// The daily job.
 #[derive(Debug)]
@@ -69,10 +72,16 @@ impl Check {
     }
 
     /// Tests everything in one queue that belongs to the run. False if time ran out or another worker holds some of it.
-    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
+    async fn empty(
+        &self,
+        queue: u8,
+        run: &Run,
+        tally: &mut Tally,
+        failures: &mut Vec<JobError>,
+    ) -> Result<bool, JobError> {
         let mut seen = HashSet::new();
         loop {
-            if deadline::left().is_some_and(|left| left < ENOUGH) {
+            if is_near_the_end() {
                 return Ok(false);
             }
             let due = self.services.integrations.due(queue, run.cutoff, BATCH).await?;
@@ -84,16 +93,31 @@ impl Check {
             if fresh.is_empty() {
                 return Ok(false);
             }
-            let verdicts: Vec<Option<Verdict>> = stream::iter(fresh)
-                .map(|(tenant, id)| async move { self.check(&tenant, &id, run).await })
+            let outcomes: Vec<Result<Option<Verdict>, JobError>> = stream::iter(fresh)
+                .map(|(tenant, id)| async move {
+                    self.check(&tenant, &id, run).await.inspect_err(|error| {
+                        tracing::error!(tenant = tenant.as_str(), integration = id.as_str(), %error, "not tested");
+                    })
+                })
                 .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            verdicts.into_iter().flatten().for_each(|verdict| tally.count(verdict));
+                .collect()
+                .await;
+            for outcome in outcomes {
+                match outcome {
+                    Ok(verdict) => verdict.into_iter().for_each(|verdict| tally.count(verdict)),
+                    Err(error) => failures.push(error),
+                }
+            }
+            if failures.len() >= MOST_FAILURES {
+                return Err(failures.swap_remove(0));
+            }
         }
     }
 
     async fn check(&self, tenant: &Tenant, id: &IntegrationId, run: &Run) -> Result<Option<Verdict>, JobError> {
+        if is_near_the_end() {
+            return Ok(None);
+        }
         let integrations = &self.services.integrations;
         let Some((claimed, fence)) = integrations.claim(tenant, id, run.cutoff, LEASE).await? else { return Ok(None) };
         let report = match integrations.open(tenant, id).await {
@@ -117,14 +141,22 @@ impl Check {
     }
 }
 
+fn is_near_the_end() -> bool {
+    deadline::left().is_some_and(|left| left < ENOUGH)
+}
+
 #[async_trait::async_trait]
 impl Job for Check {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
         let platform = &self.services.platform;
         let mut tally = Tally { finished: true, ..Tally::default() };
+        let mut failures = Vec::new();
         if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
             for queue in 0..CHECK_QUEUES {
-                tally.finished &= self.empty(queue, &run, &mut tally).await?;
+                tally.finished &= self.empty(queue, &run, &mut tally, &mut failures).await?;
+            }
+            if let Some(failure) = failures.into_iter().next() {
+                return Err(failure);
             }
             if tally.finished {
                 run.finish(&platform.table, FUNCTION).await?;

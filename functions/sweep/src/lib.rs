@@ -12,7 +12,8 @@
 //! | AWSCURRENT elsewhere | names a version | AWSCURRENT follows |
 //!
 //! An hour is far longer than any request, so nothing that is under way is touched. "An hour" and "now" are counted at
-//! the event's `time`. Every step may be repeated, so a second delivery changes nothing.
+//! the event's `time`. Every step may be repeated, so a second delivery changes nothing. A secret that cannot be put right
+//! does not keep the others waiting: the sweep goes on, and fails in the end, so that somebody looks.
 
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub const FUNCTION: &str = "sweep";
 const SETTLED: SignedDuration = SignedDuration::from_hours(1);
 /// A page is begun only with this much time left.
 const ENOUGH: Duration = Duration::from_secs(20);
+
+/// After so many secrets that could not be put right it is not the secrets' fault.
+const MOST_FAILURES: usize = 10;
 
 /// What an item of any group says of its secret.
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,6 +158,7 @@ impl Sweep {
 impl Job for Sweep {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
         let mut tally = Tally::default();
+        let mut failures = Vec::new();
         let started_at = self.position().await?;
         let mut next = started_at.clone();
         loop {
@@ -167,7 +172,13 @@ impl Job for Sweep {
                 Err(error) => return Err(error.into()),
             };
             for entry in &page.entries {
-                self.settle(entry, event.time, &mut tally).await?;
+                if let Err(error) = self.settle(entry, event.time, &mut tally).await {
+                    tracing::error!(secret = entry.owner.as_ref().map(tracing::field::display), %error, "not put right");
+                    failures.push(error);
+                    if failures.len() >= MOST_FAILURES {
+                        return Err(failures.swap_remove(0));
+                    }
+                }
             }
             next = page.next;
             if next.is_none() || deadline::left().is_some_and(|left| left < ENOUGH) {
@@ -177,6 +188,9 @@ impl Job for Sweep {
         tally.finished = next.is_none();
         if next != started_at {
             self.remember(next).await?;
+        }
+        if let Some(failure) = failures.into_iter().next() {
+            return Err(failure);
         }
         serde_json::to_value(tally).map_err(JobError::Result)
     }

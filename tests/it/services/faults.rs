@@ -14,6 +14,8 @@ use kit::fault_proxy::Fault;
 use kit::{Answer, Client, TestApp};
 use serde_json::{Value, json};
 
+use crate::secrets;
+
 /// Stacks that run at the same time. Most of a case is waiting: for the pause before a repetition, or for a timeout.
 const AT_ONCE: usize = 12;
 /// Longer than anything is remembered, and than a request that died holds its idempotency key.
@@ -130,18 +132,7 @@ impl Scene {
     async fn sweep(&self) {
         let swept = self.app.invoke("sweep", &self.app.scheduled_event_in(TWO_HOURS)).await;
         assert_eq!(swept.header("x-amz-function-error"), None, "{}", swept.text);
-        let named = self.named_versions().await;
-        let mut secrets = self.app.secret_names().await;
-        secrets.sort();
-        assert_eq!(secrets, named.keys().cloned().collect::<Vec<_>>(), "secrets and items must go together");
-        for (secret, version) in named {
-            let described = self.app.secrets.describe_secret().secret_id(&secret).send().await.unwrap();
-            for (labelled, labels) in described.version_ids_to_stages().unwrap() {
-                let expected = *labelled == version;
-                assert_eq!(labels.iter().any(|label| label == "AWSCURRENT"), expected, "{labelled} {labels:?}");
-                assert!(expected || !labels.iter().any(|label| label.starts_with("keep-")), "{labelled} {labels:?}");
-            }
-        }
+        secrets::assert_tidy(&self.app).await;
     }
 
     /// Leaves the stack as it was.
@@ -152,17 +143,6 @@ impl Scene {
             let _ = self.services.delete(&path).await.expect(200);
         }
         self.app
-    }
-
-    /// The secrets that items name, with the version they name.
-    async fn named_versions(&self) -> BTreeMap<String, String> {
-        let items = self.app.table.scan().table_name("causeway").send().await.unwrap();
-        let named = items.items().iter().filter_map(|item| {
-            let id = item.get("sk")?.as_s().ok()?.strip_prefix("I#")?;
-            let version = item.get("secret")?.as_m().ok()?.get("version")?.as_s().ok()?;
-            Some((format!("causeway/acme/services/{id}"), version.clone()))
-        });
-        named.collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod capacity;
+mod check;
 mod concurrency;
 mod create_integration;
 mod delete_integration;

@@ -1,4 +1,4 @@
-//! Type `discord`: an incoming webhook.
+//! `discord`: Discord webhooks.
 
 use fakes::discord::{DiscordWebhook, DiscordWebhookKind};
 use kit::TestApp;

@@ -1,4 +1,4 @@
-//! Type `resend`: e-mail, by one request or a batch.
+//! `resend`: Resend.
 
 use fakes::resend::{ResendBadKey, ResendPermission, ResendQuota};
 use fakes::{Answer as Reply, Fault};

@@ -1,4 +1,4 @@
-//! Type `sendgrid`: e-mail, in either region.
+//! `sendgrid`: SendGrid, in both regions.
 
 use fakes::Host;
 use kit::TestApp;

@@ -1,4 +1,4 @@
-//! Type `slack`: by an incoming webhook, and as a bot.
+//! `slack`: by an incoming webhook, and as a bot.
 
 use fakes::slack::{SlackBot, SlackChannel, SlackRefusal};
 use fakes::{Answer as Reply, Fault};

@@ -1,4 +1,4 @@
-//! Type `telegram`: a bot, and the chats that it may or may not write to.
+//! `telegram`: Telegram bots.
 
 use fakes::telegram::{TelegramChat, TelegramChatKind, TelegramStanding};
 use kit::TestApp;

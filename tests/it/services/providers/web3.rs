@@ -1,4 +1,4 @@
-//! Type `web3`: an address, seen through a node.
+//! `web3`: EVM addresses seen through a node.
 
 use kit::TestApp;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Type `webhook`: signed messages to an endpoint of the user's own.
+//! `webhook`: any HTTP endpoint.
 
 use fakes::webhook::{WebhookBehaviour, WebhookEndpoint, WebhookSignature};
 use fakes::{Answer as Reply, Fault};
