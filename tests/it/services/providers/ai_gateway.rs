@@ -1,4 +1,4 @@
-//! Type `ai-gateway`: Vercel's, and others that speak OpenAI's protocol.
+//! `ai-gateway`: Vercel's, and others that speak OpenAI's protocol.
 
 use fakes::Fault;
 use fakes::ai_gateway::Catalogue;
