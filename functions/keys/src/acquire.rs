@@ -21,7 +21,8 @@ use shared::table::{Index, Record, Stored, TableError};
 use crate::Group;
 use crate::lease::Lease;
 use crate::model::{Key, PassedOver, Usage, choose, earliest, objection};
-use crate::store::{Counted, Pool, Secrets};
+use crate::providers::Secrets;
+use crate::store::{Counted, Pool};
 
 /// When to ask again where nothing ends by itself: the monitor's next round.
 const NEXT_ROUND: Duration = Duration::from_secs(300);

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
-use store::{Keys, Secrets};
+use providers::Secrets;
+use store::Keys;
 
 use model::{Event, Key, KeyId, Probe, Verdict};
 use providers::Credential;

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde::Serialize;
 use shared::auth::{Caller, Tenant, needs};
-use shared::credentials::disclose;
 use shared::http::{ApiError, Body, FieldProblem, line};
 
 use super::input;
@@ -49,7 +48,7 @@ async fn present(group: &Group, tenant: &Tenant, grant: Grant) -> Result<Respons
         success: true,
         lease_id: lease.seal(group.platform.signing_key().await?, tenant),
         integration: Integration::of(key, &usage, group.platform.ids.now()),
-        credentials: secrets.0.iter().map(|(name, value)| (name.clone(), disclose(value).to_owned())).collect(),
+        credentials: secrets.disclosed(),
         expires_at: iso(lease.expires_at()),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())

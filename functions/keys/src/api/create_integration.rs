@@ -13,7 +13,7 @@ use super::input::{self, Settings};
 use super::wire::One;
 use crate::model::{Health, Key, KeyId, Probe, SecretPart, SpendLimit, Usage, Verdict, Work};
 use crate::providers::{self, Credential};
-use crate::store::Secrets;
+use crate::providers::Secrets;
 use crate::{Group, event_of};
 
 /// A body that was read.

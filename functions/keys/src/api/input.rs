@@ -8,7 +8,7 @@ use shared::http::{FieldProblem, Fields, line};
 
 use crate::model::{Period, SpendAction, SpendLimit};
 use crate::providers::Entry;
-use crate::store::Secrets;
+use crate::providers::Secrets;
 
 pub(super) const PROVIDER: &str = "a provider's name: 1 to 64 lower-case letters, digits, _ and -";
 const LIMIT: &str = "a whole number from 1, or null for none";

@@ -28,6 +28,7 @@ mod openai;
 mod openai_compatible;
 mod openrouter;
 mod row;
+mod secrets;
 mod serpapi;
 mod serper;
 mod siliconflow;
@@ -35,6 +36,8 @@ mod tavily;
 #[cfg(test)]
 mod tests;
 mod xai;
+
+pub use secrets::Secrets;
 
 use std::collections::BTreeMap;
 

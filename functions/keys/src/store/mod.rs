@@ -22,7 +22,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use shared::Platform;
 use shared::auth::Tenant;
@@ -33,6 +32,7 @@ use shared::table::keys::{self as places, pool};
 use shared::table::{Index, Key as Place, Record, Stored, Table, TableError, Transaction, Uncommitted, refine};
 
 use crate::GROUP;
+use crate::providers::Secrets;
 use crate::model::{HealthStatus, Key, KeyId, SecretPart, Usage, Work};
 
 pub use report::{Day, Reported};
@@ -116,34 +116,6 @@ struct Generation {
 }
 
 impl Record for Generation {}
-
-/// A whole credential: its parts by name.
-#[derive(Debug, Clone, Default)]
-pub struct Secrets(pub BTreeMap<String, SecretString>);
-
-impl Secrets {
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-
-    fn document(&self) -> SecretString {
-        let parts: BTreeMap<&str, &str> =
-            self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
-        SecretString::from(serde_json::to_string(&parts).unwrap_or_default())
-    }
-
-    fn parse(document: &SecretString) -> Result<Self, CredentialError> {
-        let parts: BTreeMap<String, String> = serde_json::from_str(document.expose_secret())
-            .map_err(|_| CredentialError::Malformed("it is not an object of texts"))?;
-        Ok(Self(parts.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect()))
-    }
-
-    /// What is shown of each part.
-    #[must_use]
-    pub fn previews(&self) -> BTreeMap<String, String> {
-        self.0.iter().map(|(name, value)| (name.clone(), crate::model::preview(value.expose_secret()))).collect()
-    }
-}
 
 /// Which keys a list is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
