@@ -220,7 +220,7 @@ async fn what_is_not_a_plain_web_address_cannot_be_saved() {
             ("http://example.com:99999/", "an http or https URL"),
             ("http://256.256.256.256/", "an http or https URL"),
             ("http://exa\nmple.com/", "an http or https URL"),
-            ("http://user@example.com/", "a user name or password"),
+            ("http://user@example.com/", "cannot be used: a user name or password in the URL is not accepted"),
             ("http://user:word@example.com/", "a user name or password"),
             ("http://:word@example.com/", "a user name or password"),
             ("http://127.0.0.1@example.com/", "a user name or password"),

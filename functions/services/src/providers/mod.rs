@@ -108,9 +108,12 @@ pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: 
     let mut problems = Vec::new();
     for key in kind.provider().user_addresses() {
         let Some(url) = change.url(key) else { continue };
-        if let Err(error) = egress.admit(&url).await {
-            problems.push(FieldProblem::new(format!("{path}.{key}"), "value", format!("cannot be used: {error}")));
-        }
+        let reason = match egress.admit(&url).await {
+            Ok(()) => continue,
+            Err(EgressError::Unusable(reason)) => reason.to_owned(),
+            Err(error) => error.to_string(),
+        };
+        problems.push(FieldProblem::new(format!("{path}.{key}"), "value", format!("cannot be used: {reason}")));
     }
     problems
 }
@@ -190,6 +193,10 @@ fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration
             format!("{provider} is being sent too much just now."),
             retry_after.or(answer.retry_after()),
         );
+    }
+    // What stands in front of the provider got no answer from it in time.
+    if matches!(answer.status, 504 | 524) {
+        return unconfirmed(provider, answer);
     }
     Refusal::Refused {
         message: format!("{provider} did not take the message (HTTP {}).", answer.status),
