@@ -1,5 +1,6 @@
 //! `/services/api`.
 
+mod canaries;
 mod check;
 mod faults;
 pub(crate) mod fixtures;
