@@ -84,16 +84,18 @@ fn assert_asked_once_each(app: &TestApp, count: usize) {
 }
 
 /// What is known of an integration's credential: the last verdict, and whether it needs attention.
-async fn standing(app: &TestApp, id: &str) -> (Value, Value) {
+type Standing = (Value, Value);
+
+async fn standing(app: &TestApp, id: &str) -> Standing {
     let shown = fixtures::read(app, id).await;
     (shown["lastTest"]["verdict"].clone(), shown["needsAttention"].clone())
 }
 
-fn is(verdict: &str, needs_attention: bool) -> (Value, Value) {
+fn is(verdict: &str, needs_attention: bool) -> Standing {
     (verdict.into(), needs_attention.into())
 }
 
-fn untested() -> (Value, Value) {
+fn untested() -> Standing {
     (Value::Null, false.into())
 }
 
@@ -151,7 +153,7 @@ async fn only_a_confirmed_invalid_asks_for_attention_and_only_a_success_takes_it
     let calm = || provider.host.faults().clear();
     let used_up = json!({ "statusCode": 429, "name": "daily_quota_exceeded", "message": "Come back tomorrow." });
     let used_up = Answer::status(429).json(&used_up);
-    let days: [(&dyn Fn(), (Value, Value)); 8] = [
+    let days: [(&dyn Fn(), Standing); 8] = [
         (&full, is("valid", false)),
         (&trouble, is("inconclusive", false)),
         (&|| (calm(), provider.revoke_key(key)).1, is("invalid", true)),
