@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod egress;
+mod local;
+mod rules;
 mod secrets;
 mod services;
 mod sweep;

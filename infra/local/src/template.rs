@@ -62,8 +62,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError`].
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let document = plain(serde_norway::from_str(text)?);
-        match document.get("Resources") {
+        match document(text)?.get("Resources") {
             Some(Value::Object(resources)) => Ok(Self { resources: resources.clone() }),
             _ => Err(TemplateError::Form("it has no Resources".into())),
         }
@@ -183,7 +182,14 @@ fn every(rate: &str) -> Option<Duration> {
     Some(Duration::from_secs(number.checked_mul(seconds)?))
 }
 
-/// YAML as JSON; `!Ref x` and its like become `{"Ref": "x"}`, which nothing here needs resolved.
+/// A whole template as JSON; `!Ref x` and its like become `{"Ref": "x"}`, which nothing here needs resolved.
+///
+/// # Errors
+/// [`TemplateError::Yaml`].
+pub fn document(text: &str) -> Result<Value, TemplateError> {
+    Ok(plain(serde_norway::from_str(text)?))
+}
+
 fn plain(value: serde_norway::Value) -> Value {
     use serde_norway::Value as Yaml;
     match value {

@@ -1654,8 +1654,10 @@ mod secrecy {
         }
         let log = Log::default();
         let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
         // For the whole process: with one for this thread only, tests beside it could switch its log lines off.
         tracing::subscriber::set_global_default(subscriber).unwrap();
         let emulator = Emulator::start().await;

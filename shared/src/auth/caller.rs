@@ -41,16 +41,22 @@ impl<P: Needs, S: Send + Sync> FromRequestParts<S> for Caller<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let record = authenticate(parts).await?;
-        if !record.permissions.contains(&P::PERMISSION) {
-            return Err(ApiError::Forbidden { required: P::PERMISSION });
-        }
-        Ok(Self { record, needed: PhantomData })
+        Ok(Self { record: authorize::<P>(parts).await?, needed: PhantomData })
+    }
+}
+
+/// The record of a token that has the permission `P`.
+pub(crate) async fn authorize<P: Needs>(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
+    let record = authenticate(parts).await?;
+    if record.permissions.contains(&P::PERMISSION) {
+        Ok(record)
+    } else {
+        Err(ApiError::Forbidden { required: P::PERMISSION })
     }
 }
 
 /// The token's record, looked up once a request.
-pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
+async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
     if let Some(record) = parts.extensions.get::<Arc<TokenRecord>>() {
         return Ok(Arc::clone(record));
     }

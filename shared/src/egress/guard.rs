@@ -63,10 +63,6 @@ pub fn judge(url: &Url, allowed: &[Allowed]) -> Result<Leave, EgressError> {
         Some(Host::Ipv6(address)) => public(IpAddr::V6(address)),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            // A trailing dot hides a literal address from the URL parser.
-            if let Ok(address) = name.parse::<IpAddr>() {
-                return public(address);
-            }
             let local = name == "localhost"
                 || [".localhost", ".local", ".internal", ".home.arpa"].iter().any(|suffix| name.ends_with(suffix));
             if local { Err(EgressError::Forbidden) } else { Ok(Leave::IfPublic) }

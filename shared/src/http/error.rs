@@ -64,8 +64,10 @@ pub enum ApiError {
         retry_after: Option<Duration>,
     },
     /// 413.
-    #[error("the body is larger than {limit} bytes")]
+    #[error("{what} is larger than {limit} bytes")]
     PayloadTooLarge {
+        /// What is too large: `The body`.
+        what: &'static str,
         /// The largest that is taken.
         limit: usize,
     },
@@ -189,7 +191,7 @@ impl From<TableError> for ApiError {
 impl From<CredentialError> for ApiError {
     fn from(error: CredentialError) -> Self {
         match error {
-            CredentialError::TooLarge { limit } => Self::PayloadTooLarge { limit },
+            CredentialError::TooLarge { limit } => Self::PayloadTooLarge { what: "The secret part", limit },
             other => Self::internal(other),
         }
     }

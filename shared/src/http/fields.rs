@@ -63,7 +63,9 @@ fn require_json(media_type: Option<&str>) -> Result<(), ApiError> {
 pub(super) async fn read(body: AxumBody) -> Result<Bytes, ApiError> {
     match Limited::new(body, LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge { limit: LIMIT }),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::PayloadTooLarge { what: "The body", limit: LIMIT })
+        }
         Err(_) => Err(ApiError::field("body", "value", "could not be read to its end")),
     }
 }

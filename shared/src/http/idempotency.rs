@@ -9,9 +9,11 @@
 //! The record's key holds only a hash of the idempotency key; the fingerprint of the body is an HMAC *under* the
 //! idempotency key, because a body may hold a secret and a bare hash of one can be guessed at.
 //!
-//! Answers that say that nothing was decided (401, 403, 429 and everything from 500) are not kept: the key is free for
-//! another try. The exception is an answer that says that the thing may have been done, where another try could do it
-//! twice ([`ApiError::may_have_acted`]). A request whose like is still running waits for its answer for a few seconds, then is told 409.
+//! A key is looked at only for a caller who may ask, so an answer is replayed to nobody else. Answers that say that
+//! nothing was decided (401, 403, 429, everything from 500 and whatever says when to try again) are not kept: the key is
+//! free for another try. The exception is an answer that says that the thing may have been done, where another try could
+//! do it twice ([`ApiError::may_have_acted`]). A request whose like is still running waits for its answer for a few
+//! seconds, then is told 409.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApiError, Group, RequestId, api, fields};
 use crate::Platform;
-use crate::auth::caller::authenticate;
+use crate::auth::Needs;
+use crate::auth::caller::authorize;
 use crate::clock::Reservation;
 use crate::digest::{hex, sha256_hex};
 use crate::table::{Index, Key, Record, Stored, Table, TableError, keys};
@@ -85,28 +88,29 @@ impl Record for IdempotencyRecord {
     }
 }
 
-/// The layer for a route whose POST creates or acts.
+/// The layer for a route whose POST creates or acts, and needs the permission `P`.
 ///
 /// # Errors
 /// None of its own: what is wrong is a response.
-pub async fn idempotent(request: Request, next: Next) -> Response {
-    match run(request, next).await {
+pub async fn idempotent<P: Needs>(request: Request, next: Next) -> Response {
+    match run::<P>(request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(next.run(request).await) };
-    let idempotency_key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
-    let idempotency_key = idempotency_key
-        .map(str::to_owned)
-        .ok_or_else(|| ApiError::field("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters"))?;
+async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiError> {
+    let Some(value) = request.headers().get("idempotency-key").cloned() else { return Ok(next.run(request).await) };
     let (mut parts, body) = request.into_parts();
-    // Without a known caller there is no scope to claim in; the handler's own check answers.
-    let Ok(caller) = authenticate(&mut parts).await else {
-        return Ok(next.run(Request::from_parts(parts, body)).await);
-    };
+    // First of all: who may not ask is shown no kept answer and claims nothing.
+    let caller = authorize::<P>(&mut parts).await?;
+    let idempotency_key = value
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+    let idempotency_key = idempotency_key
+        .ok_or_else(|| ApiError::field("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters"))?;
     let missing = || ApiError::misassembled("an idempotent route outside of a frame");
     let platform = parts.extensions.get::<Platform>().cloned().ok_or_else(missing)?;
     let group = parts.extensions.get::<Group>().copied().ok_or_else(missing)?;
@@ -118,7 +122,7 @@ async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
     let claim = Claim {
         table: platform.table.clone(),
         key: keys::idempotency(&caller.tenant, group.name, &route, &sha256_hex(idempotency_key.as_bytes())),
-        fingerprint: fingerprint(&idempotency_key, &parts, &body),
+        fingerprint: fingerprint(idempotency_key, &parts, &body),
         holder: platform.ids.uuid(),
     };
     let held = match claim.take(&platform).await? {
@@ -210,6 +214,7 @@ impl Claim {
         let status = parts.status;
         let undecided = !may_have_acted
             && (status.is_server_error()
+                || parts.headers.contains_key(header::RETRY_AFTER)
                 || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS));
         let Stored { record, version } = *held;
         let kept = if undecided {

@@ -351,3 +351,29 @@ async fn trouble_of_the_providers_own_is_502_without_its_page() {
     assert!(body["detail"].as_str().unwrap().contains("HTTP 503"), "{body}");
     assert!(!answer.text.contains("maintenance"), "{}", answer.text);
 }
+
+/// A gateway in front of the provider that got no answer in time knows as little as one who got none himself.
+#[tokio::test]
+async fn a_gateways_timeout_is_504_too() {
+    let app = TestApp::start().await;
+    for &kind in CHANNELS {
+        let id = create(&app, kind, &config(&app, kind)).await;
+        let mut message = json!({ "text": "hello" });
+        if matches!(kind, "sendgrid" | "resend") {
+            message["to"] = json!("ada@example.org");
+        }
+        let fakes = &app.fakes;
+        for host in [
+            &fakes.discord.host,
+            &fakes.slack.hooks,
+            &fakes.telegram.host,
+            &fakes.sendgrid.host,
+            &fakes.resend.host,
+            &fakes.webhook.host,
+        ] {
+            host.faults().clear();
+            host.faults().next(1, Fault::Answer(Reply::status(504).body("<html>upstream timed out</html>")));
+        }
+        assert_eq!(send(&app, &id, &message).await.expect(504)["error"], "provider_timeout", "{kind}");
+    }
+}

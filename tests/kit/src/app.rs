@@ -20,6 +20,7 @@ use shared::egress::Egress;
 use crate::fault_proxy::{FaultProxy, Service};
 use crate::logs;
 use crate::names::MadeUpNames;
+use crate::runtime_api::RuntimeApi;
 
 /// The whole stack on a free port: embedded DynamoDB and Secrets Manager behind a fault proxy, fakes for the outside, a
 /// clock that stands still until told, names that the test makes up. Schedules do not run by themselves.
@@ -122,6 +123,30 @@ impl TestApp {
     pub fn services_as(&self, token: &str) -> Client {
         Client { http: self.http.clone(), base: format!("{}/services", self.url), headers: vec![] }
             .header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Lambda's Invoke API: `<function>/invocations` are its paths.
+    #[must_use]
+    pub fn lambda(&self) -> Client {
+        Client { http: self.http.clone(), base: format!("{}/2015-03-31/functions", self.url), headers: vec![] }
+    }
+
+    /// The environment of a function's real binary, as [`RuntimeApi`] sets it, with this stack's AWS and fakes behind it.
+    #[must_use]
+    pub fn environment(&self, api: &RuntimeApi, function: &str) -> Vec<(String, String)> {
+        let mut environment = api.environment(function);
+        let aws = self.proxy.url();
+        let ours = [
+            ("CAUSEWAY_STACK", "causeway".to_owned()),
+            ("CAUSEWAY_TABLE", "causeway".to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", aws.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws),
+            ("CAUSEWAY_EGRESS_ALLOW", self.fakes.user_addresses().join(",")),
+        ];
+        environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+        let fakes = self.fakes.endpoints().into_iter();
+        environment.extend(fakes.map(|(upstream, url)| (format!("CAUSEWAY_ENDPOINT_{upstream}"), url)));
+        environment
     }
 
     /// Moves the clock on.

@@ -19,6 +19,7 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
+use shared::auth::needs;
 use shared::http::{Api, ApiError, Group, idempotent};
 
 use crate::model::IntegrationId;
@@ -26,21 +27,22 @@ use crate::{GROUP, Services};
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
-    let acts = || from_fn(idempotent);
+    let acts = || from_fn(idempotent::<needs::ServicesWrite>);
     let routes = Router::new()
         .route(
             "/api/integrations",
-            get(list_integrations::list_integrations).merge(post(create_integration::create_integration).layer(acts())),
+            get(list_integrations::list_integrations)
+                .merge(post(create_integration::create_integration).route_layer(acts())),
         )
-        .route("/api/integrations/test", post(try_integration::try_integration).layer(acts()))
+        .route("/api/integrations/test", post(try_integration::try_integration).route_layer(acts()))
         .route(
             "/api/integrations/{integrationId}",
             get(get_integration::get_integration)
                 .put(update_integration::update_integration)
                 .delete(delete_integration::delete_integration),
         )
-        .route("/api/integrations/{integrationId}/test", post(test_integration::test_integration).layer(acts()))
-        .route("/api/integrations/{integrationId}/send", post(send_message::send_message).layer(acts()))
+        .route("/api/integrations/{integrationId}/test", post(test_integration::test_integration).route_layer(acts()))
+        .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
         .route("/api/integration-types", get(list_integration_types::list_integration_types))
         .with_state(Services::new(platform));
     Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)

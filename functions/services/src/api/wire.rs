@@ -145,7 +145,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
         ApiError::NotFound { what } => body.detail = format!("{what} not found."),
         ApiError::MethodNotAllowed => body.detail = "This path does not take this method.".into(),
         ApiError::Conflict { detail, .. } => body.detail.clone_from(detail),
-        ApiError::PayloadTooLarge { limit } => body.detail = format!("The body is larger than {limit} bytes."),
+        ApiError::PayloadTooLarge { what, limit } => body.detail = format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             body.detail = format!("The body must be sent with `Content-Type: {accepted}`.");
         }

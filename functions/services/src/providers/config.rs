@@ -76,6 +76,17 @@ impl Field {
     fn takes(&self, key: &str) -> bool {
         self.name == key || self.alias == Some(key)
     }
+
+    fn is_missing(&self, path: &str) -> FieldProblem {
+        let place = format!("{path}.{}", self.name);
+        FieldProblem::new(place, "required", format!("is missing: {}", self.shape.accepted()))
+    }
+}
+
+/// Every required key that a request's config does not even name.
+pub(super) fn absent(fields: &'static [Field], path: &str, given: &Map<String, Json>) -> Vec<FieldProblem> {
+    let absent = fields.iter().filter(|field| field.required && !given.keys().any(|key| field.takes(key)));
+    absent.map(|field| field.is_missing(path)).collect()
 }
 
 /// A value of a config.
@@ -223,12 +234,7 @@ impl Config {
     #[must_use]
     pub fn missing(&self, fields: &'static [Field], path: &str) -> Vec<FieldProblem> {
         let missing = fields.iter().filter(|field| field.required && !self.values.contains_key(field.name));
-        missing
-            .map(|field| {
-                let place = format!("{path}.{}", field.name);
-                FieldProblem::new(place, "required", format!("is missing: {}", field.shape.accepted()))
-            })
-            .collect()
+        missing.map(|field| field.is_missing(path)).collect()
     }
 
     /// The part that may be seen.

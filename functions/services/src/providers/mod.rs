@@ -108,9 +108,12 @@ pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: 
     let mut problems = Vec::new();
     for key in kind.provider().user_addresses() {
         let Some(url) = change.url(key) else { continue };
-        if let Err(error) = egress.admit(&url).await {
-            problems.push(FieldProblem::new(format!("{path}.{key}"), "value", format!("cannot be used: {error}")));
-        }
+        let reason = match egress.admit(&url).await {
+            Ok(()) => continue,
+            Err(EgressError::Unusable(reason)) => reason.to_owned(),
+            Err(error) => error.to_string(),
+        };
+        problems.push(FieldProblem::new(format!("{path}.{key}"), "value", format!("cannot be used: {reason}")));
     }
     problems
 }
@@ -120,7 +123,9 @@ pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: 
 /// # Errors
 /// Everything that is wrong with it.
 pub async fn complete(kind: Kind, given: Map<String, Json>, egress: &Egress) -> Result<Config, Vec<FieldProblem>> {
-    let change = ConfigChange::parse(kind.provider().fields(), "config", given)?;
+    let fields = kind.provider().fields();
+    let absent = config::absent(fields, "config", &given);
+    let change = ConfigChange::parse(fields, "config", given).map_err(|wrong| [wrong, absent].concat())?;
     let mut wrong = unreachable(kind, &change, "config", egress).await;
     let config = Config::default().changed_by(change);
     wrong.extend(problems(kind, &config, "config"));
@@ -188,6 +193,10 @@ fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration
             format!("{provider} is being sent too much just now."),
             retry_after.or(answer.retry_after()),
         );
+    }
+    // What stands in front of the provider got no answer from it in time.
+    if matches!(answer.status, 504 | 524) {
+        return unconfirmed(provider, answer);
     }
     Refusal::Refused {
         message: format!("{provider} did not take the message (HTTP {}).", answer.status),

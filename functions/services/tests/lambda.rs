@@ -1,0 +1,255 @@
+//! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::TestApp;
+use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
+use serde_json::{Value, json};
+
+const API: &str = env!("CARGO_BIN_EXE_services-api");
+const CHECK: &str = env!("CARGO_BIN_EXE_services-check");
+const DEADLINE: Duration = Duration::from_secs(29);
+
+/// A function on Lambda.
+struct Lambda {
+    app: TestApp,
+    api: RuntimeApi,
+    process: FunctionProcess,
+}
+
+impl Lambda {
+    /// Starts the binary of a function over a stack whose clock is the binary's own.
+    async fn start(binary: &str, function: &str) -> Self {
+        let app = TestApp::start().await;
+        app.clock.set(Timestamp::now());
+        let api = RuntimeApi::start().await.unwrap();
+        let process = FunctionProcess::spawn(binary, app.environment(&api, function), &api).unwrap();
+        Self { app, api, process }
+    }
+
+    async fn invoke(&self, event: Value) -> Outcome {
+        self.api.invoke(event, DEADLINE).await
+    }
+
+    async fn create_slack(&self, webhook_url: &str) -> String {
+        let body = json!({ "name": "one", "type": "slack", "config": { "webhookUrl": webhook_url } });
+        self.app.services().post("/api/integrations", &body).await.str("/id")
+    }
+
+    /// Everything that it has written so far, if each line of it is an object.
+    fn log(&self) -> Vec<Value> {
+        let lines = self.process.lines();
+        lines.iter().filter(|line| line.stream == Stream::Output).map(|line| log_line(&line.text)).collect()
+    }
+}
+
+fn log_line(text: &str) -> Value {
+    let line: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert!(line.is_object(), "{text}");
+    line
+}
+
+/// An event of `tests/events`; one that a request makes carries a token of `acme`'s that may do everything.
+fn event(app: &TestApp, name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{name}.json"));
+    let mut event: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    if let Some(authorization) = event.pointer_mut("/headers/authorization") {
+        *authorization = format!("Bearer {}", app.tenant("acme").tokens.admin).into();
+    }
+    event
+}
+
+/// The status and body of an HTTP function's answer.
+#[track_caller]
+fn answered(outcome: Outcome) -> (u64, Value) {
+    let answer = outcome.json().unwrap_or_else(|outcome| panic!("{outcome:?}"));
+    let body = answer["body"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+#[track_caller]
+fn failed(outcome: Outcome) -> (String, String) {
+    let Outcome::Error(error) = outcome else { panic!("{outcome:?}") };
+    (error.error_type, error.message)
+}
+
+#[tokio::test]
+async fn what_the_environment_lacks_is_named_in_one_line_and_the_process_ends() {
+    for (binary, function) in [(API, "services-api"), (CHECK, "services-check")] {
+        let api = RuntimeApi::start().await.unwrap();
+        let mut environment = api.environment(function);
+        environment.push(("CAUSEWAY_ENDPOINT_SLAK".into(), "https://example.com".into()));
+        let process = FunctionProcess::spawn(binary, environment, &api).unwrap();
+        assert_eq!(process.exited().await, Exited { code: Some(1) });
+        let lines = process.lines();
+        let logged: Vec<_> = lines.iter().filter(|line| line.stream == Stream::Output).collect();
+        let [line] = logged.as_slice() else { panic!("{lines:?}") };
+        let line = log_line(&line.text);
+        assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("the function cannot start")));
+        let error = line["error"].as_str().unwrap();
+        for variable in ["CAUSEWAY_STACK", "CAUSEWAY_TABLE", "CAUSEWAY_ENDPOINT_SLAK"] {
+            assert!(error.contains(variable), "{error}");
+        }
+        assert!(!error.contains("AWS_REGION"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_no_gateway_sends_is_an_error_and_the_next_one_is_answered() {
+    let lambda = Lambda::start(API, "services-api").await;
+    for malformed in [json!({}), json!("text"), event(&lambda.app, "services-check")] {
+        let (error_type, message) = failed(lambda.invoke(malformed).await);
+        assert!(!error_type.is_empty() && !message.is_empty(), "{error_type}: {message}");
+    }
+    let list = event(&lambda.app, "services-api-list");
+    assert_eq!(answered(lambda.invoke(list).await), (200, json!({ "data": [] })));
+}
+
+#[tokio::test]
+async fn an_event_that_makes_the_runtime_panic_costs_only_itself() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let mut broken = event(&lambda.app, "services-api-create");
+    broken["body"] = "not base64!".into();
+    let (_, message) = failed(lambda.invoke(broken).await);
+    assert!(message.contains("panicked"), "{message}");
+    let list = event(&lambda.app, "services-api-list");
+    assert_eq!(answered(lambda.invoke(list).await), (200, json!({ "data": [] })));
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_an_internal_error_that_tells_nothing() {
+    let app = TestApp::start().await;
+    let api = RuntimeApi::start().await.unwrap();
+    let mut environment = app.environment(&api, "services-api");
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (name, value) in &mut environment {
+        if name == "AWS_ENDPOINT_URL_DYNAMODB" {
+            *value = format!("http://{nowhere}");
+        }
+    }
+    let process = FunctionProcess::spawn(API, environment, &api).unwrap();
+    let (status, body) = answered(api.invoke(event(&app, "services-api-list"), DEADLINE).await);
+    assert_eq!((status, &body["error"]), (500, &json!("internal_error")));
+    assert!(!body.to_string().contains("DynamoDB"), "{body}");
+    let logged = process.line_with("internal error").await.unwrap();
+    let line = log_line(&logged.text);
+    assert_eq!(line["span"]["request_id"], body["request_id"], "{line}");
+    assert!(line["error"].as_str().unwrap().contains("DynamoDB did not answer"), "{line}");
+}
+
+#[tokio::test]
+async fn requests_are_answered_from_the_table_and_the_secrets() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let (status, created) = answered(lambda.invoke(event(&lambda.app, "services-api-create")).await);
+    assert_eq!((status, &created["name"]), (201, &json!("Büro-Alarm")));
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(lambda.app.secret_names().await, [format!("causeway/acme/services/{id}")]);
+
+    let mut get = event(&lambda.app, "services-api-get");
+    get["rawPath"] = format!("/api/integrations/{id}").into();
+    let (status, read) = answered(lambda.invoke(get.clone()).await);
+    let webhook_url = "https://hooks.slack.com/services/T00000000/B00000000/put-your-own-here";
+    assert_eq!((status, &read["config"]["webhookUrl"]), (200, &json!(webhook_url)));
+    // The stack beside it, which is another process, reads the same.
+    assert_eq!(lambda.app.services().get(&format!("/api/integrations/{id}")).await.expect(200), read);
+
+    get["requestContext"]["http"]["method"] = "DELETE".into();
+    assert_eq!(answered(lambda.invoke(get).await), (200, json!({ "success": true })));
+    assert_eq!(lambda.app.secret_names().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_does_not_make_it_miss_its_deadline() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    lambda.app.fakes.slack.hooks.faults().next(1, fakes::Fault::Hang);
+    let mut test = event(&lambda.app, "services-api-get");
+    test["rawPath"] = format!("/api/integrations/{id}/test").into();
+    test["requestContext"]["http"]["method"] = "POST".into();
+    let (status, report) = answered(lambda.api.invoke(test, Duration::from_secs(2)).await);
+    assert_eq!((status, &report["verdict"]), (200, &json!("inconclusive")), "{report}");
+}
+
+#[tokio::test]
+async fn its_log_is_one_object_a_line_and_holds_no_credential() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    for (method, path) in [("GET", ""), ("POST", "/test"), ("GET", "?token=cwy_0123456789012345678901234567")] {
+        let mut event = event(&lambda.app, "services-api-get");
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        event["rawPath"] = format!("/api/integrations/{id}{path}").into();
+        event["rawQueryString"] = query.into();
+        event["requestContext"]["http"]["method"] = method.into();
+        let (status, _) = answered(lambda.invoke(event).await);
+        assert_eq!(status, 200);
+    }
+    let request_id = "a request of the events";
+    lambda.process.line_with("\"route\":\"/api/integrations/{integrationId}/test\"").await.unwrap();
+    let log = lambda.log();
+    let answers: Vec<_> = log.iter().filter(|line| line["message"] == "answered").collect();
+    assert!(answers.len() >= 2, "{log:?}");
+    for answer in answers {
+        let span = &answer["span"];
+        assert_eq!((&span["request_id"], &span["tenant"]), (&json!(request_id), &json!("acme")), "{answer}");
+        assert_eq!((&span["group"], &answer["status"]), (&json!("services"), &json!(200)), "{answer}");
+    }
+    let everything = lambda.process.lines().iter().map(|line| line.text.clone()).collect::<String>();
+    let secret = lambda.app.demo.slack_webhook_url.rsplit_once('/').unwrap().1;
+    for credential in [lambda.app.tenant("acme").tokens.admin.as_str(), secret, "cwy_"] {
+        assert!(!everything.contains(credential), "{credential} in {everything}");
+    }
+}
+
+#[tokio::test]
+async fn services_check_reports_an_event_that_no_schedule_sends_and_goes_on() {
+    let lambda = Lambda::start(CHECK, "services-check").await;
+    for malformed in [json!({}), json!({ "id": "1", "time": "yesterday" }), event(&lambda.app, "services-api-list")] {
+        let (_, message) = failed(lambda.invoke(malformed).await);
+        assert!(message.starts_with("the event is not a scheduled event: "), "{message}");
+    }
+    let result = lambda.invoke(lambda.app.scheduled_event()).await.json().unwrap();
+    assert_eq!(result["finished"], true);
+}
+
+#[tokio::test]
+async fn services_check_tests_what_there_is_and_marks_only_what_is_invalid() {
+    let lambda = Lambda::start(CHECK, "services-check").await;
+    let good = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    let bad = lambda.create_slack("https://hooks.slack.com/services/T0/B0/mistyped").await;
+    let event = lambda.app.scheduled_event();
+    let result = lambda.invoke(event.clone()).await.json().unwrap();
+    assert_eq!(result, json!({ "valid": 1, "limited": 0, "invalid": 1, "inconclusive": 0, "finished": true }));
+    for (id, verdict, marked) in [(good, "valid", false), (bad, "invalid", true)] {
+        let read = lambda.app.services().get(&format!("/api/integrations/{id}")).await.expect(200);
+        assert_eq!((&read["lastTest"]["verdict"], &read["needsAttention"]), (&json!(verdict), &json!(marked)));
+    }
+    // Delivered once more, it finds nothing to do.
+    let again = lambda.invoke(event).await.json().unwrap();
+    assert_eq!((&again["valid"], &again["invalid"], &again["finished"]), (&json!(0), &json!(0), &json!(true)));
+}
+
+#[tokio::test]
+async fn services_check_goes_on_after_a_crash() {
+    let mut lambda = Lambda::start(CHECK, "services-check").await;
+    let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    lambda.app.fakes.slack.hooks.faults().next(1, fakes::Fault::Hang);
+    let hooks = lambda.app.fakes.slack.hooks.clone();
+    let (outcome, ()) = tokio::join!(lambda.invoke(lambda.app.scheduled_event()), async {
+        hooks.faults().hanging(1).await;
+        lambda.process.kill().await;
+    });
+    assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
+
+    let environment = lambda.app.environment(&lambda.api, "services-check");
+    lambda.process = FunctionProcess::spawn(CHECK, environment, &lambda.api).unwrap();
+    let resume = event(&lambda.app, "services-check-resume");
+    let result = lambda.invoke(resume).await.json().unwrap();
+    // The dead worker's lease is still running, so the run is not finished, and nothing was tested twice.
+    assert_eq!((&result["valid"], &result["finished"]), (&json!(0), &json!(false)));
+    let read = lambda.app.services().get(&format!("/api/integrations/{id}")).await.expect(200);
+    assert!(read.get("lastTest").is_none(), "{read}");
+}

@@ -1,0 +1,251 @@
+//! Each function may do what it does and nothing else: the policies of `template.yaml` against the calls that reach AWS
+//! while the function does everything it can.
+
+use kit::TestApp;
+use kit::fault_proxy::{Call, Service};
+use local::template::Template;
+use serde_json::{Value, json};
+
+use super::template_document;
+
+const SECRETS: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:";
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/causeway";
+
+/// An action on a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Need {
+    action: String,
+    resource: String,
+}
+
+impl Need {
+    /// What a call needs leave for.
+    fn of(call: &Call) -> Self {
+        let text = |name: &str| call.request[name].as_str();
+        match call.service {
+            Service::DynamoDb => {
+                assert_ne!(call.operation, "TransactWriteItems", "its parts need leave of their own");
+                let index = text("IndexName").map(|index| format!("/index/{index}")).unwrap_or_default();
+                Self { action: format!("dynamodb:{}", call.operation), resource: format!("{TABLE}{index}") }
+            }
+            Service::SecretsManager => {
+                // Those that name no secret are for all of them.
+                let name = text("SecretId").or(text("Name"));
+                let resource = name.map_or("*".to_owned(), |name| format!("{SECRETS}{name}-AbCdEf"));
+                Self { action: format!("secretsmanager:{}", call.operation), resource }
+            }
+            Service::Other => panic!("{call:?}"),
+        }
+    }
+}
+
+/// What one statement allows.
+#[derive(Debug)]
+struct Grant {
+    actions: Vec<String>,
+    resources: Vec<String>,
+}
+
+impl Grant {
+    fn covers(&self, need: &Need) -> bool {
+        self.actions.contains(&need.action) && self.resources.iter().any(|pattern| matches(pattern, &need.resource))
+    }
+}
+
+/// IAM's `*`, which takes in anything, slashes too.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
+            let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.any(|at| matches(rest, &text[at..]))
+        }),
+    }
+}
+
+/// A resource of a statement as an ARN.
+fn arn(document: &Value, resource: &Value) -> String {
+    if let Some(text) = resource.as_str() {
+        return text.to_owned();
+    }
+    if let Some(name) = resource["Ref"].as_str() {
+        let secret = &document["Resources"][name];
+        assert_eq!(secret["Type"], "AWS::SecretsManager::Secret", "{name}");
+        return format!("{SECRETS}{}-*", substituted(secret["Properties"]["Name"]["Sub"].as_str().unwrap()));
+    }
+    if resource["GetAtt"] == "Table.Arn" {
+        return TABLE.to_owned();
+    }
+    substituted(resource["Sub"].as_str().unwrap_or_else(|| panic!("{resource}")))
+}
+
+fn substituted(text: &str) -> String {
+    let values = [
+        ("${AWS::Partition}", "aws"),
+        ("${AWS::Region}", "us-east-1"),
+        ("${AWS::AccountId}", "123456789012"),
+        ("${AWS::StackName}", "causeway"),
+        ("${Table.Arn}", TABLE),
+    ];
+    let text = values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    assert!(!text.contains("${"), "{text}");
+    text
+}
+
+fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+/// Everything that a function is allowed.
+fn grants(function: &str) -> Vec<Grant> {
+    let document = template_document();
+    let mut resources = document["Resources"].as_object().unwrap().values();
+    let resource = resources.find(|it| it["Metadata"]["BuildProperties"]["Binary"] == function).unwrap();
+    let policies = list(&resource["Properties"]["Policies"]);
+    let statements = policies.into_iter().flat_map(|policy| list(&policy["Statement"]));
+    let grants = statements.map(|statement| {
+        assert_eq!(statement["Effect"], "Allow");
+        let actions = list(&statement["Action"]).into_iter().map(|action| action.as_str().unwrap().to_owned());
+        let resources = list(&statement["Resource"]).into_iter().map(|resource| arn(&document, resource));
+        Grant { actions: actions.collect(), resources: resources.collect() }
+    });
+    grants.collect()
+}
+
+/// Compares what a function did with what it may do.
+#[track_caller]
+fn compare(function: &str, app: &TestApp) {
+    let needs: Vec<Need> = app.proxy.calls().iter().map(Need::of).collect();
+    let grants = grants(function);
+    for need in &needs {
+        assert!(grants.iter().any(|grant| grant.covers(need)), "{function} may not do what it does: {need:?}");
+    }
+    for grant in &grants {
+        let used: Vec<&Need> = needs.iter().filter(|need| grant.covers(need)).collect();
+        for action in &grant.actions {
+            assert!(used.iter().any(|need| need.action == *action), "{function} never needs {action} on {grant:?}");
+        }
+        for pattern in &grant.resources {
+            let needed = used.iter().any(|need| matches(pattern, &need.resource));
+            assert!(needed, "{function} never needs {pattern} of {grant:?}");
+        }
+    }
+}
+
+async fn create_slack(app: &TestApp, name: &str) -> String {
+    let body = json!({ "name": name, "type": "slack", "config": { "webhookUrl": app.demo.slack_webhook_url } });
+    let created = app.services().header("idempotency-key", name).post("/api/integrations", &body).await;
+    created.expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+/// Lets a deletion overtake what still names the secret.
+async fn schedule_deletion(app: &TestApp, id: &str) {
+    let secret = format!("causeway/acme/services/{id}");
+    app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn services_api_may_do_what_its_operations_need() {
+    let app = TestApp::start().await;
+    let services = app.services();
+    app.proxy.forget_calls();
+    let id = create_slack(&app, "one").await;
+    create_slack(&app, "two").await;
+    let path = format!("/api/integrations/{id}");
+    let page = services.get("/api/integrations?type=slack&limit=1").await.expect(200);
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let _ = services.get(&format!("/api/integrations?type=slack&cursor={cursor}")).await.expect(200);
+    let _ = services.get("/api/integrations").await.expect(200);
+    let _ = services.get("/api/integration-types").await.expect(200);
+    let _ = services.post_empty(&format!("{path}/test")).await.expect(200);
+    let _ = services.post(&format!("{path}/send"), &json!({ "text": "Hello" })).await.expect(200);
+    let config = json!({ "webhookUrl": "https://hooks.slack.com/services/T1/B1/another" });
+    let _ = services.put(&path, &json!({ "config": config })).await.expect(200);
+    let tried = json!({ "type": "slack", "config": config });
+    let _ = services.post("/api/integrations/test", &tried).await.expect(200);
+    schedule_deletion(&app, &id).await;
+    app.advance(61);
+    assert_eq!(services.get(&path).await.expect(200)["config"], config);
+    let _ = services.delete(&path).await.expect(200);
+    compare("services-api", &app);
+}
+
+#[tokio::test]
+async fn services_check_may_do_what_a_run_needs() {
+    let app = TestApp::start().await;
+    create_slack(&app, "one").await;
+    schedule_deletion(&app, &create_slack(&app, "two").await).await;
+    app.advance(86_400);
+    app.proxy.forget_calls();
+    let ran = app.invoke("services-check", &app.scheduled_event()).await.expect(200);
+    assert_eq!((&ran["valid"], &ran["finished"]), (&json!(2), &json!(true)));
+    compare("services-check", &app);
+}
+
+#[tokio::test]
+async fn sweep_may_do_what_a_sweep_needs() {
+    let app = TestApp::start().await;
+    let kept = create_slack(&app, "one").await;
+    schedule_deletion(&app, &create_slack(&app, "two").await).await;
+    // What an interrupted change leaves: a version that no item came to name.
+    let version = "0f0e0d0c-0b0a-4908-8706-050403020100";
+    let left = app.secrets.put_secret_value().secret_id(format!("causeway/acme/services/{kept}")).secret_string("{}");
+    let left = left.client_request_token(version).version_stages(format!("keep-{version}"));
+    left.send().await.unwrap();
+    // More than a page of orphans, so that a sweep without time has to remember where it stopped.
+    for number in 0..100 {
+        let orphan = app.secrets.create_secret().name(format!("causeway/acme/services/int_{number:021}"));
+        orphan.secret_string("{}").send().await.unwrap();
+    }
+    app.proxy.forget_calls();
+    let functions = local::stack::functions(&app.platform);
+    let without_time = std::time::Duration::from_secs(10);
+    let begun = functions["sweep"].invoke(app.scheduled_event_in(7200), without_time).await.unwrap();
+    assert_eq!(begun["finished"], false, "{begun}");
+    let ended = app.invoke("sweep", &app.scheduled_event_in(7200)).await.expect(200);
+    assert_eq!(ended["finished"], true, "{ended}");
+    assert_eq!(app.secret_names().await.len(), 2);
+    compare("sweep", &app);
+}
+
+#[test]
+fn no_function_reaches_what_is_not_its_own() {
+    for function in Template::embedded().unwrap().functions().unwrap().keys() {
+        let (group, rest) = function.split_once('-').unwrap_or((function, ""));
+        let grants = grants(function);
+        for grant in &grants {
+            let vague = grant.actions.iter().find(|action| action.contains('*') || *action == "dynamodb:Scan");
+            assert_eq!(vague, None, "{function}: {grant:?}");
+            let wide = |pattern: &&String| pattern.starts_with("arn:aws:dynamodb") && pattern.contains('*');
+            assert_eq!(grant.resources.iter().find(wide), None, "{function}: {grant:?}");
+        }
+        let actions =
+            grants.iter().flat_map(|grant| &grant.actions).filter(|action| *action != "secretsmanager:ListSecrets");
+        for action in actions {
+            let may = |secret: &str| {
+                let need = Need { action: action.clone(), resource: format!("{SECRETS}{secret}-AbCdEf") };
+                grants.iter().any(|grant| grant.covers(&need))
+            };
+            // The stack's own secrets, and another stack's.
+            for secret in ["causeway/operator/other", "causeway/oauth/other", "other/acme/services/int_0"] {
+                assert!(!may(secret), "{function} may {action} on {secret}");
+            }
+            let reads_key = rest == "api" && action == "secretsmanager:GetSecretValue";
+            assert!(reads_key || !may("causeway/operator/signing-key"), "{function} may {action} on the signing key");
+            // Another group's, but for what works for all groups.
+            assert!(rest.is_empty() || !may(&format!("causeway/acme/not-{group}/int_0")), "{function} may {action}");
+        }
+    }
+}
+
+#[test]
+fn patterns_match_as_iams_do() {
+    for (pattern, text) in
+        [("*", ""), ("*", "a/b"), ("a*c", "ac"), ("a*c", "abbc"), ("a/*/c/*", "a/x/y/c/d"), ("ab", "ab")]
+    {
+        assert!(matches(pattern, text), "{pattern} {text}");
+    }
+    for (pattern, text) in [("", "a"), ("a*c", "abcd"), ("a/*/c/*", "a/c"), ("ab", "abc"), ("b*", "ab")] {
+        assert!(!matches(pattern, text), "{pattern} {text}");
+    }
+}

@@ -1,0 +1,162 @@
+//! `template.yaml` and the code name the same routes, functions and variables.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use kit::TestApp;
+use local::stack::GROUPS;
+use local::template::Template;
+use serde_json::Value;
+use shared::config::Config;
+use shared::job::ScheduledEvent;
+
+use super::{files, product, read, template_document};
+
+type Routes = BTreeSet<(String, String)>;
+
+fn routes_in_template(function: &str) -> Routes {
+    Template::embedded().unwrap().functions().unwrap()[function].routes.iter().cloned().collect()
+}
+
+/// The routes of a group's router, as its source writes them: `.route("<path>", <methods>)`.
+fn routes_in_router(group: &str) -> Routes {
+    let source = read(&format!("functions/{group}/src/api/mod.rs"));
+    let mut routes = Routes::new();
+    for route in source.split(".route(").skip(1) {
+        let path = route.split('"').nth(1).unwrap();
+        let (_, rest) = route.split_once(path).unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let called = |at: usize| !rest[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+            if rest.match_indices(&format!("{method}(")).any(|(at, _)| called(at)) {
+                assert!(routes.insert((method.to_uppercase(), path.to_owned())), "{method} {path} twice");
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn the_router_and_the_template_have_the_same_routes() {
+    for group in GROUPS {
+        let (router, template) = (routes_in_router(group.name), routes_in_template(group.function));
+        assert!(!router.is_empty());
+        let (only_router, only_template) = (router.difference(&template), template.difference(&router));
+        let different: Vec<_> = only_router.chain(only_template).collect();
+        assert!(different.is_empty(), "{}: {different:?} are in one of them only", group.name);
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_template_is_answered_by_its_function() {
+    let app = TestApp::start().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for group in GROUPS {
+        let send = async |method: &str, path: &str| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let request = http.request(method, format!("{}{}{path}", app.url, group.base));
+            let request = request.bearer_auth(&app.tenant("acme").tokens.no_permissions).body("{}");
+            request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
+        };
+        for (method, path) in routes_in_template(group.function) {
+            // Whoever may do nothing is refused by a route's own check, before anything is looked for.
+            let parts =
+                path.split('/').map(|part| if part.starts_with('{') { "int_000000000000000000000" } else { part });
+            let path = parts.collect::<Vec<_>>().join("/");
+            assert_eq!(send(&method, &path).await, 403, "{method} {path} of {}", group.name);
+        }
+        assert_eq!(send("GET", "/no/such/path").await, 404);
+        assert_eq!(send("PATCH", group.path).await, 405);
+    }
+}
+
+#[test]
+fn what_has_no_route_reaches_the_function_all_the_same() {
+    let document = template_document();
+    for group in GROUPS {
+        let resource = function_resource(&document, group.function);
+        let events: Vec<&Value> = resource["Properties"]["Events"].as_object().unwrap().values().collect();
+        let catches_all = |event: &&Value| {
+            let properties = &event["Properties"];
+            (&properties["Method"], &properties["Path"]) == (&Value::from("ANY"), &Value::from("$default"))
+        };
+        assert_eq!(events.iter().copied().filter(catches_all).count(), 1, "{}", group.name);
+        let apis: BTreeSet<String> = events.iter().map(|event| event["Properties"]["ApiId"].to_string()).collect();
+        assert_eq!(apis.len(), 1, "{} has more than one API: {apis:?}", group.name);
+    }
+}
+
+fn function_resource<'a>(document: &'a Value, function: &str) -> &'a Value {
+    let mut resources = document["Resources"].as_object().unwrap().values();
+    resources.find(|resource| resource["Metadata"]["BuildProperties"]["Binary"] == function).unwrap()
+}
+
+#[test]
+fn the_template_deploys_every_binary_and_nothing_else() {
+    let mut binaries = BTreeSet::new();
+    for manifest in files("Cargo.toml").iter().filter(|manifest| manifest.is("functions/*/Cargo.toml")) {
+        let folder = manifest.path.trim_end_matches("/Cargo.toml");
+        for binary in manifest.text.split("[[bin]]").skip(1) {
+            let quoted: Vec<&str> = binary.split('"').collect();
+            let (name, path) = (quoted[1], quoted[3]);
+            assert_eq!(path, format!("src/bin/{name}.rs"), "{}", manifest.path);
+            assert!(super::root().join(folder).join(path).exists(), "{folder}/{path} is not there");
+            binaries.insert(name.to_owned());
+        }
+    }
+    let mains = product().into_iter().filter(|source| source.is("functions/*/src/bin/"));
+    assert_eq!(mains.map(|main| main.stem().to_owned()).collect::<BTreeSet<_>>(), binaries);
+    let deployed: BTreeSet<String> = Template::embedded().unwrap().functions().unwrap().into_keys().collect();
+    assert_eq!(deployed, binaries);
+}
+
+#[test]
+fn schedules_send_what_jobs_understand() {
+    for (name, function) in Template::embedded().unwrap().functions().unwrap() {
+        for input in function.schedules.into_iter().filter_map(|schedule| schedule.input) {
+            let event: Result<ScheduledEvent, _> = serde_json::from_value(input);
+            assert!(event.is_ok_and(|event| event.is_resume()), "{name}");
+        }
+    }
+}
+
+/// Variables that the code reads and the template leaves to the operator.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("CAUSEWAY_ENDPOINT_", "another base URL for one upstream; the providers' own are right"),
+    ("CAUSEWAY_LOG", "another level of detail; `info` is right"),
+];
+
+#[test]
+fn the_template_sets_the_variables_that_the_code_reads() {
+    let document = template_document();
+    let variables = document["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+
+    let sources: Vec<_> = product().into_iter().filter(|source| !source.is("infra/")).collect();
+    let mut read = BTreeSet::new();
+    for code in sources.iter().map(super::Source::code) {
+        let literals = code.split("\"CAUSEWAY_").skip(1);
+        read.extend(literals.map(|rest| format!("CAUSEWAY_{}", rest.split('"').next().unwrap())));
+    }
+    let left_out: BTreeSet<&str> = LEFT_OUT.iter().map(|(name, _)| *name).collect();
+    let known: BTreeSet<&str> = read.iter().map(String::as_str).collect();
+    assert_eq!(known, &set | &left_out);
+    assert!(set.is_disjoint(&left_out));
+
+    // With what the template sets, and what Lambda does, a function can start; CAUSEWAY_EGRESS_ALLOW is empty at first.
+    let value = |name: &str| if name == "CAUSEWAY_EGRESS_ALLOW" { String::new() } else { "causeway".into() };
+    let mut environment: Vec<(String, String)> = set.iter().map(|name| ((*name).to_owned(), value(name))).collect();
+    environment.push(("AWS_REGION".into(), "eu-central-1".into()));
+    assert!(Config::from_variables(environment).is_ok());
+}
+
+#[test]
+fn no_function_has_variables_of_its_own() {
+    let document = template_document();
+    for function in Template::embedded().unwrap().functions().unwrap().keys() {
+        let resource = function_resource(&document, function);
+        assert!(
+            resource["Properties"].get("Environment").is_none(),
+            "{function}: the comparison above would miss them"
+        );
+    }
+}
