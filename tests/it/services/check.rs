@@ -84,18 +84,16 @@ fn assert_asked_once_each(app: &TestApp, count: usize) {
 }
 
 /// What is known of an integration's credential: the last verdict, and whether it needs attention.
-type Standing = (Value, Value);
-
-async fn standing(app: &TestApp, id: &str) -> Standing {
+async fn standing(app: &TestApp, id: &str) -> (Value, Value) {
     let shown = fixtures::read(app, id).await;
     (shown["lastTest"]["verdict"].clone(), shown["needsAttention"].clone())
 }
 
-fn is(verdict: &str, needs_attention: bool) -> Standing {
+fn is(verdict: &str, needs_attention: bool) -> (Value, Value) {
     (verdict.into(), needs_attention.into())
 }
 
-fn untested() -> Standing {
+fn untested() -> (Value, Value) {
     (Value::Null, false.into())
 }
 
@@ -153,13 +151,9 @@ async fn only_a_confirmed_invalid_asks_for_attention_and_only_a_success_takes_it
     let calm = || provider.host.faults().clear();
     let used_up = json!({ "statusCode": 429, "name": "daily_quota_exceeded", "message": "Come back tomorrow." });
     let used_up = Answer::status(429).json(&used_up);
-<<<<<<< HEAD
-    let days: [(&dyn Fn(), Standing); 8] = [
-=======
     /// What happens at the provider, and how the integration stands after the day's check.
     type Day<'a> = (&'a dyn Fn(), (Value, Value));
     let days: [Day<'_>; 8] = [
->>>>>>> main
         (&full, is("valid", false)),
         (&trouble, is("inconclusive", false)),
         (&|| (calm(), provider.revoke_key(key)).1, is("invalid", true)),
