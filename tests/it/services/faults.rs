@@ -353,6 +353,48 @@ async fn a_call_that_arrives_long_after_it_was_given_up_undoes_nothing() {
     futures::future::join_all(late).await.into_iter().for_each(|case| case.unwrap());
 }
 
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_keeps_its_secret_when_another_change_follows() {
+    let scene = Scene::set(TestApp::start().await, Operation::ChangeSecret).await;
+    // The first attempt writes, and its repetition meets what somebody else has made of it.
+    scene.app.proxy.inject(Fault::LoseAnswer).on("PutItem").nth(1);
+    let repetition = scene.app.proxy.inject(Fault::Hold).on("PutItem").nth(2);
+    let renaming = async {
+        repetition.struck().await;
+        let renamed = scene.put(&json!({ "name": "third" })).await;
+        repetition.release();
+        renamed
+    };
+    let (changed, renamed) = tokio::join!(scene.run(), renaming);
+    assert_eq!((changed.status.as_u16(), renamed.status.as_u16()), (200, 200));
+    scene.app.proxy.clear();
+    for (secret, version) in secrets::named_versions(&scene.app).await {
+        let labels = secrets::labels(&scene.app, &secret).await;
+        assert!(labels.contains_key(&version), "a version without a label is forgotten: {version} of {labels:?}");
+    }
+    let view = scene.view().await;
+    scene.sweep().await;
+    assert_eq!(scene.view().await, view);
+}
+
+#[tokio::test]
+async fn a_creation_that_was_done_although_it_was_refused_can_be_read() {
+    let scene = Scene::set(TestApp::start().await, Operation::Create).await;
+    // The first attempt writes the item, and its repetitions are refused: for all that can be known it was not written.
+    scene.app.proxy.inject(Fault::LoseAnswer).on("PutItem").nth(2);
+    scene.app.proxy.inject(Fault::Throttle).on("PutItem").nth(3).always();
+    let refused = scene.run().await;
+    assert_eq!(refused.status.as_u16(), 500);
+    scene.app.proxy.clear();
+    let view = scene.view().await;
+    assert!(view.is_some());
+    scene.sweep().await;
+    assert_eq!(scene.view().await, view);
+    let again = scene.run().await;
+    assert_eq!(again.status.as_u16(), 201, "{}", again.text);
+    assert_eq!(scene.view().await, view);
+}
+
 /// Past libtest, which keeps what a passing test prints to itself.
 fn print(courses: &[Course], outcomes: &BTreeMap<Place, Outcome>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
