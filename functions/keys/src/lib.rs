@@ -23,10 +23,10 @@ pub mod store;
 
 use std::sync::Arc;
 
+use providers::Secrets;
 use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
-use providers::Secrets;
 use store::Keys;
 
 use model::{Event, Key, KeyId, Probe, Verdict};

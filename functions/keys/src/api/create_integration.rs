@@ -12,8 +12,8 @@ use url::Url;
 use super::input::{self, Settings};
 use super::wire::One;
 use crate::model::{Health, Key, KeyId, Probe, SecretPart, SpendLimit, Usage, Verdict, Work};
-use crate::providers::{self, Credential};
 use crate::providers::Secrets;
+use crate::providers::{self, Credential};
 use crate::{Group, event_of};
 
 /// A body that was read.

@@ -15,7 +15,7 @@
 mod report;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
@@ -32,8 +32,8 @@ use shared::table::keys::{self as places, pool};
 use shared::table::{Index, Key as Place, Record, Stored, Table, TableError, Transaction, Uncommitted, refine};
 
 use crate::GROUP;
-use crate::providers::Secrets;
 use crate::model::{HealthStatus, Key, KeyId, SecretPart, Usage, Work};
+use crate::providers::Secrets;
 
 pub use report::{Day, Reported};
 pub use usage::{Counted, Pool};
