@@ -210,18 +210,16 @@ impl Ready<'_> {
     }
 
     fn keys(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
-        writeln!(out, "\n# keys: pool a key, acquire it, report how it went, see the pool's health, take it away")?;
+        writeln!(out, "\n# keys: pool two keys, see the second take over and fail, and watch it heal")?;
         writeln!(out, "API={base}/api/v1/integrations")?;
+        writeln!(out, "MONITOR={}/2015-03-31/functions/keys-monitor/invocations", self.file.url)?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
         match self.demo {
             Some(demo) => {
-                writeln!(out, "BASE_URL={}", demo.openai_compatible_base_url)?;
-                writeln!(out, "API_KEY={}", demo.openai_compatible_api_key)?;
+                let [first, second] = &demo.openrouter_api_keys;
+                writeln!(out, "KEY_1={first} KEY_2={second}")?;
             }
-            None => {
-                writeln!(out, "BASE_URL=https://llm.example.com/v1   # put your own here, and its key below")?;
-                writeln!(out, "API_KEY=…")?;
-            }
+            None => writeln!(out, "KEY_1=sk-or-v1-… KEY_2=sk-or-v1-…   # put two OpenRouter keys of your own here")?,
         }
         writeln!(out, "{}", KEYS_LINES)
     }
@@ -239,10 +237,12 @@ curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
 
 /// The same for the keys group.
 const KEYS_LINES: &str = r#"JSON='Content-Type: application/json'
-ID=$(curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"my-llm","key_label":"My key","base_url":"'$BASE_URL'","credentials":{"api_key":"'$API_KEY'"},"daily_limit":1000}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2); echo created $ID
-curl -sS $API -H "$AUTH"; echo
-LEASE=$(curl -sS $API/acquire -H "$AUTH" -H "$JSON" -d '{"provider_name":"my-llm"}' | grep -o '"lease_id":"[^"]*"' | cut -d '"' -f 4); echo acquired $LEASE
-curl -sS $API/report -H "$AUTH" -H "$JSON" -d '{"lease_id":"'$LEASE'","outcome":"success","cost":0.002}'; echo
-curl -sS -X POST $API/$ID/test -H "$AUTH"; echo
+pool() { curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter","key_label":"'$1'","credentials":{"api_key":"'$2'"}'$3'}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2; }
+FIRST=$(pool First $KEY_1 ',"is_primary":true,"daily_limit":2'); SECOND=$(pool Second $KEY_2); echo pooled $FIRST and $SECOND
+acquire() { GRANT=$(curl -sS $API/acquire -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter"}'); LEASE=$(echo "$GRANT" | grep -o '"lease_id":"[^"]*"' | cut -d '"' -f 4); }
+for try in 1 2 3; do acquire; echo "$GRANT" | grep -o '"key_label":"[^"]*"'; done
+for try in 1 2 3; do acquire; curl -sS $API/report -H "$AUTH" -H "$JSON" -d '{"lease_id":"'$LEASE'","outcome":"error"}'; echo; done
 curl -sS $API/health -H "$AUTH"; echo
-curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
+curl -sS $MONITOR -d '{"id":"'$(date +%s%N)'","time":"'$(date -u +%FT%TZ)'","detail-type":"Scheduled Event"}'; echo
+curl -sS $API/health -H "$AUTH"; echo
+for ID in $FIRST $SECOND; do curl -sS -X DELETE $API/$ID -H "$AUTH"; echo; done"#;
