@@ -19,7 +19,6 @@ use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::{Platform, deadline};
 
 use crate::model::{Billing, Key, KeyId, Told};
-use crate::monitor::gave_up;
 use crate::providers::{self, Credential};
 use crate::store::QUEUES;
 use crate::{GROUP, Group};
@@ -153,7 +152,12 @@ impl BillingJob {
         let billing = match self.group.sync(tenant, id).await {
             Ok(synced) => synced.billing,
             Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => None,
-            Err(error) => return Err(gave_up(error)),
+            // One key that cannot be looked at must not keep the others waiting.
+            Err(error) => {
+                let (tenant, integration) = (tenant.as_str(), id.number());
+                tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
+                Some(Billing::Failed("The stored key could not be read.".into()))
+            }
         };
         keys.release_billing(tenant, id, fence, run.cutoff).await?;
         if let Some(Billing::Failed(reason)) = &billing {

@@ -136,7 +136,7 @@ impl Monitor {
 }
 
 /// What keeps a job from going on, as a job tells it.
-pub(crate) fn gave_up(error: ApiError) -> JobError {
+fn gave_up(error: ApiError) -> JobError {
     match error {
         ApiError::Internal(source) => JobError::Table(TableError::Unavailable(source)),
         other => JobError::Table(TableError::Unavailable(Box::new(other))),

@@ -7,7 +7,7 @@
 //! | the pool's generation: counts its changes | `T#<tenant>#keys` | `U#<provider>#~` |
 //! | a key's uses of one day | `T#<tenant>#keys` | `D#<id>#<day>` |
 //! | when a key's balance is due to be asked for | `T#<tenant>#keys` | `B#<id>` |
-//! | a lease of a key that was reported | `T#<tenant>#keys` | `R#<id>#<nonce>` |
+//! | a lease of a key that was reported | `T#<tenant>#keys` | `R#<id>#<time>#<nonce>` |
 //! | what a creation of a key came to | `T#<tenant>#keys` | `C#<uuid>` |
 //! | a repeated acquisition's grant | `T#<tenant>#keys` | `A#<sha256 of the key>` |
 //! | the last id given and the number of keys | `T#<tenant>#keys` | `COUNTER` |
