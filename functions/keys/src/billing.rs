@@ -53,7 +53,7 @@ impl Group {
         let now = self.platform.ids.now();
         let credential = Credential::new(&secrets.0, key.base_url.as_ref());
         let provider = providers::of(&key.provider);
-        let billing = provider.billing(&credential, &self.platform.egress, now).await;
+        let billing = provider.billing(&credential, &self.platform.egress.hiding(secrets.confidential()), now).await;
         let reported = match key.spend_limit {
             Some(limit) => self.keys.reported_spend(tenant, id, limit.period, now).await?,
             None => None,

@@ -54,7 +54,7 @@ impl Group {
     /// Asks a key's provider whether a credential works.
     pub async fn probe(&self, key: &Key, secrets: &Secrets) -> Probe {
         let credential = Credential::new(&secrets.0, key.base_url.as_ref());
-        providers::of(&key.provider).probe(&credential, &self.platform.egress).await
+        providers::of(&key.provider).probe(&credential, &self.platform.egress.hiding(secrets.confidential())).await
     }
 
     /// Takes in a probe of the credential of `revision`; of another one it says nothing about the present.

@@ -52,7 +52,7 @@ pub(super) async fn prove(
     secrets: &Secrets,
 ) -> Result<Probe, ApiError> {
     let credential = Credential::new(&secrets.0, base_url);
-    let probe = providers::of(provider).probe(&credential, &group.platform.egress).await;
+    let probe = providers::of(provider).probe(&credential, &group.platform.egress.hiding(secrets.confidential())).await;
     if probe.verdict == Verdict::Invalid {
         return Err(ApiError::CredentialRefused { detail: probe.message });
     }

@@ -40,6 +40,12 @@ impl Secrets {
         self.0.iter().map(|(name, value)| (name.clone(), crate::model::preview(value.expose_secret()))).collect()
     }
 
+    /// Every part, for what must not repeat it.
+    #[must_use]
+    pub fn confidential(&self) -> Vec<SecretString> {
+        self.0.values().cloned().collect()
+    }
+
     /// Every part whole, for whoever has acquired it.
     #[must_use]
     pub fn disclosed(&self) -> BTreeMap<String, String> {
