@@ -23,6 +23,14 @@ pub(crate) async fn named_versions(app: &TestApp) -> BTreeMap<String, String> {
     named.collect()
 }
 
+/// Every version that an integration names has a label, without which it would be forgotten.
+pub(crate) async fn assert_kept(app: &TestApp) {
+    for (secret, version) in named_versions(app).await {
+        let labels = labels(app, &secret).await;
+        assert!(labels.contains_key(&version), "{secret} {version} is not among {labels:?}");
+    }
+}
+
 /// There is one secret for each integration that has one and no other, and of its versions the named one is current and
 /// no other is kept.
 pub(crate) async fn assert_tidy(app: &TestApp) {

@@ -121,7 +121,10 @@ impl Check {
         let integrations = &self.services.integrations;
         let Some((claimed, fence)) = integrations.claim(tenant, id, run.cutoff, LEASE).await? else { return Ok(None) };
         let report = match integrations.open(tenant, id).await {
-            Ok((_, config)) => claimed.kind.provider().check(&config, &self.services.platform.egress).await,
+            Ok((_, config)) => {
+                let egress = self.services.platform.egress.hiding(config.confidential());
+                claimed.kind.provider().check(&config, &egress).await
+            }
             Err(error) => {
                 tracing::error!(tenant = tenant.as_str(), integration = id.as_str(), %error, "a config could not be read");
                 Report::inconclusive("The stored configuration could not be read")

@@ -268,6 +268,8 @@ impl Integrations {
         version: SecretVersion,
     ) -> Result<(), ApiError> {
         match self.read(tenant, id).await {
+            // It was written after all, the answer was lost, and another change of the integration followed.
+            Ok(integration) if integration.secret.as_ref().is_some_and(|secret| secret.version == version) => {}
             Ok(_) => self.credentials.let_go(owner, version).await,
             Err(ApiError::NotFound { what }) => {
                 self.remove_secret(owner).await;

@@ -23,7 +23,7 @@ use shared::auth::Tenant;
 use shared::clock::{Ids, Reservation};
 use shared::credentials::{CredentialError, Credentials, SecretOwner, SecretVersion};
 use shared::http::ApiError;
-use shared::table::{Index, Key, Page, Record as Item, Stored, Table, TableError, Together, keys};
+use shared::table::{Index, Key, Page, Record as Item, Stored, Table, TableError, Transaction, Uncommitted, keys};
 use shared::{Platform, deadline};
 
 use crate::GROUP;
@@ -320,17 +320,18 @@ impl Integrations {
     /// # Errors
     /// [`AddError`]; nothing is written then, unless the table did not answer.
     pub async fn add(&self, tenant: &Tenant, integration: &Integration) -> Result<(), AddError> {
-        let mut together = self.table.together().create(&Self::key(tenant, &integration.wallet_id), integration)?;
-        together = together.add(&keys::count(tenant, GROUP), "count", 1)?;
-        let before = together.count();
+        let mut transaction = self.table.transaction();
+        transaction.create(&Self::key(tenant, &integration.wallet_id), integration)?;
+        transaction.add(&keys::count(tenant, GROUP), "count", 1)?;
+        let before = transaction.len();
         let holder = Identity { wallet_id: integration.wallet_id.clone() };
         for hash in &integration.identities {
-            together = together.create(&keys::identity(tenant, GROUP, hash), &holder)?;
+            transaction.create(&keys::identity(tenant, GROUP, hash), &holder)?;
         }
-        match together.write().await {
+        match self.table.commit(transaction).await {
             Ok(()) => Ok(()),
-            Err(TableError::Unmet(unmet)) if unmet.contains(&0) => Err(AddError::Exists),
-            Err(TableError::Unmet(unmet)) => {
+            Err(Uncommitted::Conditions(unmet)) if unmet.contains(&0) => Err(AddError::Exists),
+            Err(Uncommitted::Conditions(unmet)) => {
                 let taken = unmet.first().and_then(|number| integration.identities.get(number.checked_sub(before)?));
                 let holder = match taken {
                     Some(hash) => self.holder(tenant, hash).await?,
@@ -338,7 +339,7 @@ impl Integrations {
                 };
                 Err(AddError::Taken(holder))
             }
-            Err(error) => Err(error.into()),
+            Err(Uncommitted::Table(error)) => Err(error.into()),
         }
     }
 
@@ -435,24 +436,25 @@ impl Integrations {
                 staged = Some(version);
                 after.secret = Some(SecretPart { version, keys });
             }
-            let mut together = self.table.together().replace(&key, &after, read)?;
+            let mut transaction = self.table.transaction();
+            transaction.replace(&key, &after, read)?;
             let gained: Vec<&String> =
                 after.identities.iter().filter(|hash| !before.identities.contains(hash)).collect();
             for hash in &gained {
                 let holder = Identity { wallet_id: id.clone() };
-                together = together.create(&keys::identity(tenant, GROUP, hash), &holder)?;
+                transaction.create(&keys::identity(tenant, GROUP, hash), &holder)?;
             }
             for hash in before.identities.iter().filter(|hash| !after.identities.contains(hash)) {
-                together = together.delete(&keys::identity(tenant, GROUP, hash))?;
+                transaction.delete(&keys::identity(tenant, GROUP, hash), None)?;
             }
-            match together.write().await {
+            match self.table.commit(transaction).await {
                 Ok(()) => {
                     if let Some(version) = staged {
                         self.credentials.promote(&owner, version, before.secret.map(|secret| secret.version)).await;
                     }
                     return Ok(after);
                 }
-                Err(TableError::Unmet(unmet)) => {
+                Err(Uncommitted::Conditions(unmet)) => {
                     self.undo_stage(tenant, id, &owner, staged).await?;
                     if !unmet.contains(&0) {
                         let taken = unmet.first().and_then(|number| gained.get(number.checked_sub(1)?));
@@ -465,7 +467,7 @@ impl Integrations {
                     self.table.pause(attempt).await;
                 }
                 // Without an answer the item may name the staged version, so it must stay.
-                Err(error) => return Err(error.into()),
+                Err(Uncommitted::Table(error)) => return Err(error.into()),
             }
         }
         Err(TableError::Contended.into())
@@ -501,13 +503,15 @@ impl Integrations {
         for attempt in 0..TRIES {
             let Stored { record, version } = self.stored(tenant, id).await?;
             let removal = Removal { wallet_id: id.clone(), since: self.ids.now(), has_secret: record.secret.is_some() };
-            let mut together = self.table.together().delete_version(&Self::key(tenant, id), version)?;
-            together = together.add(&keys::count(tenant, GROUP), "count", -1)?;
-            together = together.delete(&Self::state_key(tenant, id))?.put(&note, &removal)?;
+            let mut transaction = self.table.transaction();
+            transaction.delete(&Self::key(tenant, id), Some(version))?;
+            transaction.add(&keys::count(tenant, GROUP), "count", -1)?;
+            transaction.delete(&Self::state_key(tenant, id), None)?;
+            transaction.put(&note, &removal)?;
             for hash in &record.identities {
-                together = together.delete(&keys::identity(tenant, GROUP, hash))?;
+                transaction.delete(&keys::identity(tenant, GROUP, hash), None)?;
             }
-            match together.write().await {
+            match self.table.commit(transaction).await {
                 Ok(()) => {
                     // It is deleted; what fails from here on is the job's.
                     if let Err(error) = self.remove_rest(tenant, id).await {
@@ -515,8 +519,8 @@ impl Integrations {
                     }
                     return Ok(());
                 }
-                Err(TableError::Unmet(_)) => self.table.pause(attempt).await,
-                Err(error) => return Err(error.into()),
+                Err(Uncommitted::Conditions(_)) => self.table.pause(attempt).await,
+                Err(Uncommitted::Table(error)) => return Err(error.into()),
             }
         }
         Err(TableError::Contended.into())
@@ -579,20 +583,21 @@ impl Integrations {
             if !change(&mut after, records.len() as u64) {
                 return Err(NotStored::Stopped);
             }
-            let mut together = self.table.together().replace(&key, &after, held.version)?;
+            let mut transaction = self.table.transaction();
+            transaction.replace(&key, &after, held.version)?;
             for (sort, record) in records.iter() {
-                together = together.create(&Key::new(&partition, sort), record)?;
+                transaction.create(&Key::new(&partition, sort), record)?;
             }
             if let Some(state) = state {
-                together = together.put(&Self::state_key(tenant, &id), state)?;
+                transaction.put(&Self::state_key(tenant, &id), state)?;
             }
-            let unmet = match together.write().await {
+            let unmet = match self.table.commit(transaction).await {
                 Ok(()) => {
                     *held = Stored { record: after, version: held.version.saturating_add(1) };
                     return Ok(());
                 }
-                Err(TableError::Unmet(unmet)) => unmet,
-                Err(error) => return Err(error.into()),
+                Err(Uncommitted::Conditions(unmet)) => unmet,
+                Err(Uncommitted::Table(error)) => return Err(error.into()),
             };
             // Number 0 is the integration's; behind the others are records that are stored already.
             let mut number = 1..;
@@ -610,7 +615,7 @@ impl Integrations {
     }
 
     /// So many records are stored at once; the integration and its state are written with them.
-    pub const AT_ONCE: usize = Together::MOST - 2;
+    pub const AT_ONCE: usize = Transaction::MOST - 2;
 
     /// Up to `limit` records of an integration, the newest first, after the one with this order and sort key.
     ///

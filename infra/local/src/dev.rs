@@ -188,9 +188,13 @@ impl Ready<'_> {
         writeln!(out, "\n  data      {} (kept; --fresh empties it)", self.folder.display())?;
         writeln!(out, "  tokens    {}", self.folder.join(demo::FILE).display())?;
         let Some(tenant) = self.file.tenants.first() else { return Ok(()) };
-        let Some(services) = self.file.groups.get("services") else { return Ok(()) };
         writeln!(out, "\nPaste these into another terminal:\n")?;
-        self.services(out, &services.base_url, tenant)?;
+        if let Some(services) = self.file.groups.get("services") {
+            self.services(out, &services.base_url, tenant)?;
+        }
+        if let Some(keys) = self.file.groups.get("keys") {
+            self.keys(out, &keys.base_url, tenant)?;
+        }
         writeln!(out, "\nCtrl-C stops it.")
     }
 
@@ -204,6 +208,21 @@ impl Ready<'_> {
         }
         writeln!(out, "{}", SERVICES_LINES)
     }
+
+    fn keys(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
+        writeln!(out, "\n# keys: pool two keys, see the second take over and fail, and watch it heal")?;
+        writeln!(out, "API={base}/api/v1/integrations")?;
+        writeln!(out, "MONITOR={}/2015-03-31/functions/keys-monitor/invocations", self.file.url)?;
+        writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
+        match self.demo {
+            Some(demo) => {
+                let [first, second] = &demo.openrouter_api_keys;
+                writeln!(out, "KEY_1={first} KEY_2={second}")?;
+            }
+            None => writeln!(out, "KEY_1=sk-or-v1-… KEY_2=sk-or-v1-…   # put two OpenRouter keys of your own here")?,
+        }
+        writeln!(out, "{}", KEYS_LINES)
+    }
 }
 
 /// Nothing but curl, grep and head is needed. `$JSON` keeps the lines short.
@@ -215,3 +234,15 @@ curl -sS -X POST $API/$ID/test -H "$AUTH"; echo
 curl -sS $API/$ID/send -H "$AUTH" -H "$JSON" -d '{"title":"Hello","text":"from Causeway"}'; echo
 curl -sS $API/$ID/test -H "$AUTH" -H "$JSON" -d '{"configOverrides":{"webhookUrl":"https://hooks.slack.com/services/T0/B0/mistyped"}}'; echo
 curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
+
+/// The same for the keys group.
+const KEYS_LINES: &str = r#"JSON='Content-Type: application/json'
+pool() { curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter","key_label":"'$1'","credentials":{"api_key":"'$2'"}'$3'}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2; }
+FIRST=$(pool First $KEY_1 ',"is_primary":true,"daily_limit":2'); SECOND=$(pool Second $KEY_2); echo pooled $FIRST and $SECOND
+acquire() { GRANT=$(curl -sS $API/acquire -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter"}'); LEASE=$(echo "$GRANT" | grep -o '"lease_id":"[^"]*"' | cut -d '"' -f 4); }
+for try in 1 2 3; do acquire; echo "$GRANT" | grep -o '"key_label":"[^"]*"'; done
+for try in 1 2 3; do acquire; curl -sS $API/report -H "$AUTH" -H "$JSON" -d '{"lease_id":"'$LEASE'","outcome":"error"}'; echo; done
+curl -sS $API/health -H "$AUTH"; echo
+curl -sS $MONITOR -d '{"id":"'$(date +%s%N)'","time":"'$(date -u +%FT%TZ)'","detail-type":"Scheduled Event"}'; echo
+curl -sS $API/health -H "$AUTH"; echo
+for ID in $FIRST $SECOND; do curl -sS -X DELETE $API/$ID -H "$AUTH"; echo; done"#;

@@ -4,15 +4,17 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynoxide::Database;
+use dynoxide::storage_backend::Clock;
 use rusqlite::{Connection, OpenFlags};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::secrets_manager::{self, OpenError, SecretsManager};
+use crate::secrets_manager::{self, Clock as Now, OpenError, SecretsManager};
 use crate::streams::TableStream;
 use crate::template::{Template, TemplateError};
 
@@ -155,7 +157,7 @@ impl Emulators {
             Data::Memory => None,
             Data::Folder(folder) => Some(folder.path()),
         };
-        let database = open_table(folder, template, table)?;
+        let database = open_table(folder, template, table, &secrets.now)?;
         let secrets = match folder {
             Some(folder) => SecretsManager::open(&folder.join("secrets.db"), secrets)?,
             None => SecretsManager::memory(secrets)?,
@@ -220,7 +222,20 @@ async fn loopback() -> Result<(TcpListener, SocketAddr), EmulatorError> {
     Ok((listener, address))
 }
 
-fn open_table(folder: Option<&Path>, template: &Template, table: &str) -> Result<Database, EmulatorError> {
+/// Time as its owner tells it. Without it, items would expire at the machine's time while a test's stands still.
+struct Told(Now);
+
+impl Clock for Told {
+    fn now_unix_secs(&self) -> u64 {
+        u64::try_from((self.0)().as_second()).unwrap_or_default()
+    }
+
+    fn now_unix_secs_f64(&self) -> f64 {
+        (self.0)().as_duration().as_secs_f64()
+    }
+}
+
+fn open_table(folder: Option<&Path>, template: &Template, table: &str, now: &Now) -> Result<Database, EmulatorError> {
     let path = folder.map(|folder| folder.join("table.db")).unwrap_or_default();
     let damaged = |reason: String| EmulatorError::Table { path: path.clone(), reason };
     let malformed = |error: serde_json::Error| damaged(error.to_string());
@@ -229,7 +244,7 @@ fn open_table(folder: Option<&Path>, template: &Template, table: &str) -> Result
     }
     let database = match folder {
         Some(_) => Database::new(&path.to_string_lossy()),
-        None => Database::memory(),
+        None => Database::memory_with_clock(Arc::new(Told(Arc::clone(now)))),
     };
     let database = database.map_err(|error| damaged(error.to_string()))?;
     let known = database.get_table_metadata(table).map_err(|error| damaged(error.to_string()))?;

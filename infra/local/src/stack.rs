@@ -40,6 +40,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { name: "wallets", base: "/wallets/api", path: "/v1/integrations", function: "wallets-api" },
     Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" },
+    Group { name: "keys", base: "/keys", path: "/api/v1/integrations", function: "keys-api" },
 ];
 
 /// How often the table's stream is looked at, as often as Lambda does when there is little to do.
@@ -73,8 +74,8 @@ pub enum StackError {
 /// Every function by name.
 #[must_use]
 pub fn functions(platform: &Platform) -> BTreeMap<&'static str, Function> {
-    let groups = [wallets::functions(platform), services::functions(platform), sweep::functions(platform)];
-    groups.into_iter().flatten().collect()
+    let groups = [wallets::functions(platform), services::functions(platform), keys::functions(platform)];
+    groups.into_iter().flatten().chain(sweep::functions(platform)).collect()
 }
 
 /// A running stack. It stops when this is dropped.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Permission, Principal, Tenant};
 use crate::clock::Ids;
 use crate::digest::sha256_hex;
-use crate::table::{Record, Table, TableError, keys};
+use crate::table::{Record, Table, TableError, Uncommitted, keys};
 
 /// For how long a look-up is remembered, so also how long a revoked token may still work.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
@@ -169,13 +169,14 @@ impl TokenStore {
         };
         let tenant = TenantRecord { tenant: record.tenant.clone() };
         let listed = keys::Key::new(keys::tokens_of(&record.tenant), &record.id);
-        self.table
-            .together()
-            .create(&keys::token(&record.hash), &record)?
-            .create(&listed, &record)?
-            .put(&keys::Key::new(keys::TENANTS, record.tenant.as_str()), &tenant)?
-            .write()
-            .await?;
+        let mut transaction = self.table.transaction();
+        transaction.create(&keys::token(&record.hash), &record)?;
+        transaction.create(&listed, &record)?;
+        transaction.put(&keys::Key::new(keys::TENANTS, record.tenant.as_str()), &tenant)?;
+        self.table.commit(transaction).await.map_err(|error| match error {
+            Uncommitted::Conditions(_) => TableError::Exists,
+            Uncommitted::Table(error) => error,
+        })?;
         Ok(Minted { token, record })
     }
 

@@ -31,6 +31,7 @@ const USER_AGENT: &str = concat!("causeway/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Clone)]
 pub struct Egress {
     inner: Arc<Inner>,
+    hidden: Arc<[SecretString]>,
 }
 
 #[derive(Debug)]
@@ -111,7 +112,15 @@ impl Egress {
     /// A way out that looks names up with `resolver`.
     #[must_use]
     pub fn with_names(config: EgressConfig, resolver: Arc<dyn Names>) -> Self {
-        Self { inner: Arc::new(Inner { config, resolver, guarded: OnceLock::new(), open: OnceLock::new() }) }
+        let inner = Inner { config, resolver, guarded: OnceLock::new(), open: OnceLock::new() };
+        Self { inner: Arc::new(inner), hidden: Arc::default() }
+    }
+
+    /// The same way out, with these texts struck out of every answer: a provider that repeats a credential in its
+    /// objection does not get it into a message, a log or the table.
+    #[must_use]
+    pub fn hiding(&self, secrets: Vec<SecretString>) -> Self {
+        Self { inner: Arc::clone(&self.inner), hidden: secrets.into() }
     }
 
     /// The base URL in force for `upstream`.
@@ -133,7 +142,7 @@ impl Egress {
         let url = Url::parse(&format!("{}{path}", self.base(upstream)));
         let target =
             url.map(|url| (url, self.client_for(upstream))).map_err(|_| EgressError::Unusable("it is malformed"));
-        Outgoing::new(method, target)
+        Outgoing::new(method, target, Arc::clone(&self.hidden))
     }
 
     /// A request to an address that a user gave, if the guard lets it.
@@ -149,7 +158,7 @@ impl Egress {
             };
             (url.clone(), client)
         });
-        Outgoing::new(method, target)
+        Outgoing::new(method, target, Arc::clone(&self.hidden))
     }
 
     /// Judges an address that a user wants to save: what it says, and what its name resolves to now. A name that cannot
@@ -201,7 +210,6 @@ fn client(names: impl Resolve + 'static) -> reqwest::Client {
 }
 
 /// A request that is being put together.
-#[derive(Debug)]
 #[must_use = "nothing is sent until `send`"]
 pub struct Outgoing {
     target: Result<(Url, reqwest::Client), EgressError>,
@@ -212,10 +220,18 @@ pub struct Outgoing {
     patience: Duration,
     read_at_most: usize,
     problem: Option<&'static str>,
+    hidden: Arc<[SecretString]>,
+}
+
+/// The URL may be the credential, and the body may hold one, so neither is printed.
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {
-    fn new(method: Method, target: Result<(Url, reqwest::Client), EgressError>) -> Self {
+    fn new(method: Method, target: Result<(Url, reqwest::Client), EgressError>, hidden: Arc<[SecretString]>) -> Self {
         let repeatable = method.is_safe();
         Self {
             target,
@@ -226,6 +242,7 @@ impl Outgoing {
             patience: TOTAL,
             read_at_most: BODY,
             problem: None,
+            hidden,
         }
     }
 
@@ -316,6 +333,7 @@ impl Outgoing {
             headers: self.headers.into_iter().collect::<Vec<_>>(),
             body: self.body,
             read_at_most: self.read_at_most,
+            hidden: self.hidden,
         };
         let tries = async {
             match parts.attempt(started).await {
@@ -337,6 +355,7 @@ struct Parts {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Option<Bytes>,
     read_at_most: usize,
+    hidden: Arc<[SecretString]>,
 }
 
 impl Parts {
@@ -354,7 +373,10 @@ impl Parts {
         let headers = response
             .headers()
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .filter_map(|(name, value)| {
+                let value = value.to_str().ok()?;
+                Some((name.as_str().to_owned(), struck_out(value, &self.hidden).unwrap_or_else(|| value.to_owned())))
+            })
             .collect();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(classify)? {
@@ -363,8 +385,20 @@ impl Parts {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body: body.freeze(), latency: started.elapsed() })
+        let body = match struck_out(&String::from_utf8_lossy(&body), &self.hidden) {
+            Some(body) => body.into(),
+            None => body.freeze(),
+        };
+        Ok(Answer { status, headers, body, latency: started.elapsed() })
     }
+}
+
+/// `text` without what is to be hidden; `None` if nothing of it is there.
+fn struck_out(text: &str, hidden: &[SecretString]) -> Option<String> {
+    hidden.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()).fold(None, |struck, secret| {
+        let text = struck.as_deref().unwrap_or(text);
+        if text.contains(secret) { Some(text.replace(secret, "[redacted]")) } else { struck }
+    })
 }
 
 /// Tells from the client's chain of causes what happened. The URL has been taken out before.

@@ -70,6 +70,62 @@ upstreams! {
     Esplora = "ESPLORA", "https://blockstream.info";
     /// A Solana node: `POST /`.
     SolanaRpc = "SOLANA_RPC", "https://api.mainnet-beta.solana.com";
+    /// OpenRouter: `/api/v1/…`.
+    Openrouter = "OPENROUTER", "https://openrouter.ai";
+    /// Groq: `/openai/v1/…`.
+    Groq = "GROQ", "https://api.groq.com";
+    /// OpenAI: `/v1/…`.
+    Openai = "OPENAI", "https://api.openai.com";
+    /// Anthropic: `/v1/…`.
+    Anthropic = "ANTHROPIC", "https://api.anthropic.com";
+    /// Google's Gemini API: `/v1beta/…`.
+    GoogleAi = "GOOGLE_AI", "https://generativelanguage.googleapis.com";
+    /// Mistral: `/v1/…`.
+    Mistral = "MISTRAL", "https://api.mistral.ai";
+    /// DeepSeek: `/user/balance`.
+    Deepseek = "DEEPSEEK", "https://api.deepseek.com";
+    /// xAI: `/v1/…`.
+    Xai = "XAI", "https://api.x.ai";
+    /// xAI's management of teams: `/v1/billing/…`.
+    XaiManagement = "XAI_MANAGEMENT", "https://management-api.x.ai";
+    /// Together: `/v1/…`.
+    Together = "TOGETHER", "https://api.together.xyz";
+    /// Fireworks: `/v1/accounts`, `/inference/v1/…`.
+    Fireworks = "FIREWORKS", "https://api.fireworks.ai";
+    /// Perplexity: `/chat/completions`.
+    Perplexity = "PERPLEXITY", "https://api.perplexity.ai";
+    /// Cohere: `/v1/…`.
+    Cohere = "COHERE", "https://api.cohere.com";
+    /// Cerebras: `/v1/…`.
+    Cerebras = "CEREBRAS", "https://api.cerebras.ai";
+    /// SambaNova: `/v1/…`.
+    Sambanova = "SAMBANOVA", "https://api.sambanova.ai";
+    /// NVIDIA's hosted models: `/v1/…`.
+    NvidiaNim = "NVIDIA_NIM", "https://integrate.api.nvidia.com";
+    /// NVIDIA's service of keys: `/v3/keys/…`.
+    NvidiaNgc = "NVIDIA_NGC", "https://api.ngc.nvidia.com";
+    /// Hugging Face: `/api/…`.
+    Huggingface = "HUGGINGFACE", "https://huggingface.co";
+    /// ElevenLabs: `/v1/…`.
+    Elevenlabs = "ELEVENLABS", "https://api.elevenlabs.io";
+    /// Serper: `/account`, `/search`.
+    Serper = "SERPER", "https://google.serper.dev";
+    /// SerpApi: `/account.json`, `/search.json`.
+    Serpapi = "SERPAPI", "https://serpapi.com";
+    /// Tavily: `/usage`, `/search`.
+    Tavily = "TAVILY", "https://api.tavily.com";
+    /// Moonshot's international platform: `/v1/…`.
+    Moonshot = "MOONSHOT", "https://api.moonshot.ai";
+    /// Moonshot's platform in China: `/v1/…`.
+    MoonshotCn = "MOONSHOT_CN", "https://api.moonshot.cn";
+    /// SiliconFlow in China: `/v1/…`.
+    Siliconflow = "SILICONFLOW", "https://api.siliconflow.cn";
+    /// SiliconFlow's international platform: `/v1/…`.
+    SiliconflowCom = "SILICONFLOW_COM", "https://api.siliconflow.com";
+    /// Novita: `/openai/v1/…`, `/openapi/v1/…`.
+    Novita = "NOVITA", "https://api.novita.ai";
+    /// DeepInfra: `/v1/openai/…`, `/payment/…`.
+    Deepinfra = "DEEPINFRA", "https://api.deepinfra.com";
 }
 
 impl Upstream {

@@ -9,29 +9,73 @@ use crate::auth::Permission;
 use crate::credentials::CredentialError;
 use crate::table::TableError;
 
+/// The part of a request that a problem is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The body.
+    Body,
+    /// The query.
+    Query,
+    /// The headers.
+    Header,
+}
+
+impl Place {
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
+    /// The part of the request.
+    pub place: Place,
     /// Where: a path such as `config.webhookUrl`, or a parameter's or header's name.
     pub field: String,
     /// A machine's name for it: `required`, `unknown`, `type`, `value`.
     pub code: &'static str,
     /// What is wrong and what is accepted.
     pub message: String,
+    /// What was sent, where it can hold no secret: in the query.
+    pub input: Option<String>,
     /// What is accepted, by itself.
     pub expected: Option<String>,
-    /// What came instead: a parameter's value, or what kind of value a field had. Never a field's value, which may be
-    /// secret.
-    pub received: Option<String>,
-    /// True if it came in the query.
-    pub in_query: bool,
+    /// What kind of value a field had instead. Never the value, which may be secret.
+    pub received: Option<&'static str>,
 }
 
 impl FieldProblem {
-    /// A problem of `field`.
+    /// A problem of `field` in the body.
     #[must_use]
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { field: field.into(), code, message: message.into(), expected: None, received: None, in_query: false }
+        Self {
+            place: Place::Body,
+            field: field.into(),
+            code,
+            message: message.into(),
+            input: None,
+            expected: None,
+            received: None,
+        }
+    }
+
+    /// The same in the query, which said `input`.
+    #[must_use]
+    pub fn in_query(self, input: impl Into<String>) -> Self {
+        Self { place: Place::Query, input: Some(input.into()), ..self }
+    }
+
+    /// The same in the headers.
+    #[must_use]
+    pub fn in_header(self) -> Self {
+        Self { place: Place::Header, ..self }
     }
 
     /// The same, saying what is accepted.
@@ -40,16 +84,10 @@ impl FieldProblem {
         Self { expected: Some(expected.into()), ..self }
     }
 
-    /// The same, of a query parameter.
+    /// The same, saying what kind of value came instead.
     #[must_use]
-    pub fn in_query(self) -> Self {
-        Self { in_query: true, ..self }
-    }
-
-    /// The same, saying what came instead.
-    #[must_use]
-    pub fn receiving(self, received: impl Into<String>) -> Self {
-        Self { received: Some(received.into()), ..self }
+    pub fn receiving(self, received: &'static str) -> Self {
+        Self { received: Some(received), ..self }
     }
 }
 
@@ -59,6 +97,12 @@ pub enum ApiError {
     /// 400: the input cannot be used.
     #[error("the input cannot be used")]
     InvalidInput(Vec<FieldProblem>),
+    /// 400: a credential that its provider does not accept.
+    #[error("the credential was refused")]
+    CredentialRefused {
+        /// What the provider objects to and what to do.
+        detail: String,
+    },
     /// 401: nobody known asks.
     #[error("unauthorized: {detail}")]
     Unauthorized {
@@ -108,6 +152,16 @@ pub enum ApiError {
     #[error("rate limited")]
     RateLimited {
         /// When to try again.
+        retry_after: Duration,
+    },
+    /// 429: everything that could serve the request is in use or at a limit.
+    #[error("none is free: {message}")]
+    NoneFree {
+        /// What was asked for.
+        message: String,
+        /// Why each was passed over.
+        reasons: serde_json::Value,
+        /// When the first is free again.
         retry_after: Duration,
     },
     /// 500: our fault. The source is logged once and never shown.
@@ -183,7 +237,7 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidInput(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidInput(_) | Self::CredentialRefused { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
@@ -191,7 +245,7 @@ impl ApiError {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::NoneFree { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ProviderRefused { .. } => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -208,7 +262,7 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::NoneFree { retry_after, .. } => Some(*retry_after),
             Self::Conflict { retry_after, .. } | Self::ProviderRefused { retry_after, .. } => *retry_after,
             _ => None,
         }

@@ -71,12 +71,18 @@ pub(super) async fn read(body: AxumBody) -> Result<Bytes, ApiError> {
 }
 
 /// The fields of one JSON object.
-#[derive(Debug)]
 pub struct Fields {
     path: String,
     values: Map<String, Value>,
     known: BTreeSet<&'static str>,
     problems: Vec<FieldProblem>,
+}
+
+/// What is in the fields may be secret, so only their names are printed.
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fields").field("names", &self.values.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Fields {

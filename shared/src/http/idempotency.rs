@@ -32,7 +32,7 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ApiError, Group, RequestId, api, fields};
+use super::{ApiError, FieldProblem, Group, RequestId, api, fields};
 use crate::Platform;
 use crate::auth::Needs;
 use crate::auth::caller::authorize;
@@ -109,8 +109,7 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
         .ok()
         .map(str::trim)
         .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
-    let idempotency_key = idempotency_key
-        .ok_or_else(|| ApiError::field("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters"))?;
+    let idempotency_key = idempotency_key.ok_or_else(|| ApiError::InvalidInput(vec![unusable_key()]))?;
     let missing = || ApiError::misassembled("an idempotent route outside of a frame");
     let platform = parts.extensions.get::<Platform>().cloned().ok_or_else(missing)?;
     let group = parts.extensions.get::<Group>().copied().ok_or_else(missing)?;
@@ -134,6 +133,11 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
     let may_have_acted = response.extensions().get::<Arc<ApiError>>().is_some_and(|error| error.may_have_acted());
     let response = api::present(group, &request_id, response);
     claim.settle(held, response, may_have_acted).await
+}
+
+/// What is wrong with an `Idempotency-Key` that cannot be used.
+fn unusable_key() -> FieldProblem {
+    FieldProblem::new("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters").in_header()
 }
 
 struct Claim {

@@ -30,12 +30,11 @@ impl Query {
 
     /// A parameter that `parse` understands; `accepted` says what that is.
     pub fn parsed<T>(&mut self, name: &str, accepted: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let text = self.text(name)?;
-        let parsed = parse(text);
+        let text = self.text(name)?.to_owned();
+        let parsed = parse(&text);
         if parsed.is_none() {
-            let received: String = text.chars().take(100).collect();
             let problem = FieldProblem::new(name, "value", format!("is not {accepted}"));
-            self.problems.push(problem.expecting(accepted).receiving(received).in_query());
+            self.problems.push(problem.in_query(text).expecting(accepted));
         }
         parsed
     }

@@ -8,6 +8,14 @@
 //! | where an integration's sync stands | `T#<tenant>#<group>` | `S#<id>` |
 //! | what is left to remove of a deleted integration | `T#<tenant>#<group>` | `R#<id>` |
 //! | a stored transaction of an integration | `T#<tenant>#<group>#X#<id>` | `<kind>#<provider's id>` |
+//! | a key's uses in the present day and minute | `T#<tenant>#keys` | `U#<provider>#<id>` |
+//! | the pool's generation: counts its changes | `T#<tenant>#keys` | `U#<provider>#~` |
+//! | a key's uses of one day | `T#<tenant>#keys` | `D#<id>#<day>` |
+//! | when a key's balance is due to be asked for | `T#<tenant>#keys` | `B#<id>` |
+//! | a lease of a key that was reported | `T#<tenant>#keys` | `R#<id>#<time>#<nonce>` |
+//! | what a creation of a key came to | `T#<tenant>#keys` | `C#<uuid>` |
+//! | a repeated acquisition's grant | `T#<tenant>#keys` | `A#<sha256 of the key>` |
+//! | the last id given and the number of keys | `T#<tenant>#keys` | `COUNTER` |
 //! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
 //! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
@@ -38,7 +46,9 @@ impl Key {
         Self { partition: partition.into(), sort: sort.into() }
     }
 
-    pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
+    /// As DynamoDB takes it.
+    #[must_use]
+    pub fn attributes(&self) -> HashMap<String, AttributeValue> {
         HashMap::from([
             ("pk".to_owned(), AttributeValue::S(self.partition.clone())),
             ("sk".to_owned(), AttributeValue::S(self.sort.clone())),
@@ -136,4 +146,85 @@ pub const TENANTS: &str = "TENANTS";
 #[must_use]
 pub fn job_run(function: &str) -> Key {
     Key::new(format!("JOB#{function}"), "RUN")
+}
+
+/// Where the keys group keeps what is not a key itself; all of it in the partition of [`integrations`].
+pub mod pool {
+    use super::{Key, integrations};
+    use crate::auth::Tenant;
+
+    const GROUP: &str = "keys";
+    /// What the sort key of a key's billing work starts with.
+    pub const BILLING: &str = "B#";
+
+    fn at(tenant: &Tenant, sort: String) -> Key {
+        Key::new(integrations(tenant, GROUP), sort)
+    }
+
+    /// What the sort keys of a provider's live usage, and of its generation, start with.
+    #[must_use]
+    pub fn usage_prefix(provider: &str) -> String {
+        format!("U#{provider}#")
+    }
+
+    /// A key's uses in the present day and minute.
+    #[must_use]
+    pub fn usage(tenant: &Tenant, provider: &str, id: &str) -> Key {
+        at(tenant, format!("U#{provider}#{id}"))
+    }
+
+    /// The generation of a provider's pool, which sorts after every usage.
+    #[must_use]
+    pub fn generation(tenant: &Tenant, provider: &str) -> Key {
+        at(tenant, format!("U#{provider}#~"))
+    }
+
+    /// What the sort keys of a key's days start with.
+    #[must_use]
+    pub fn days_prefix(id: &str) -> String {
+        format!("D#{id}#")
+    }
+
+    /// A key's uses of one day, `2026-11-21`.
+    #[must_use]
+    pub fn day(tenant: &Tenant, id: &str, day: &str) -> Key {
+        at(tenant, format!("D#{id}#{day}"))
+    }
+
+    /// When a key's balance is due to be asked for.
+    #[must_use]
+    pub fn billing(tenant: &Tenant, id: &str) -> Key {
+        at(tenant, format!("{BILLING}{id}"))
+    }
+
+    /// The tenant and the id in the key of billing work: what a job learns from the due index.
+    #[must_use]
+    pub fn billing_of(key: &Key) -> Option<(Tenant, &str)> {
+        let (tenant, _group) = key.partition.strip_prefix("T#")?.split_once('#')?;
+        Some((Tenant::parse(tenant)?, key.sort.strip_prefix(BILLING)?))
+    }
+
+    /// A lease that was reported.
+    #[must_use]
+    pub fn report(tenant: &Tenant, id: &str, nonce: &str) -> Key {
+        at(tenant, format!("R#{id}#{nonce}"))
+    }
+
+    /// What a creation came to.
+    #[must_use]
+    pub fn creation(tenant: &Tenant, uuid: uuid::Uuid) -> Key {
+        at(tenant, format!("C#{uuid}"))
+    }
+
+    /// The grant of an acquisition under an idempotency key.
+    #[must_use]
+    pub fn acquisition(tenant: &Tenant, key_hash: &str) -> Key {
+        at(tenant, format!("A#{key_hash}"))
+    }
+
+    /// The last id given and the number of keys.
+    #[must_use]
+    pub fn counter(tenant: &Tenant) -> Key {
+        at(tenant, "COUNTER".into())
+    }
 }

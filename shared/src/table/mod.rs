@@ -15,7 +15,7 @@
 
 pub mod cursor;
 pub mod keys;
-mod together;
+mod transaction;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 pub use cursor::Cursor;
 pub use keys::Key;
-pub use together::Together;
+pub use transaction::{Transaction, Uncommitted};
 
 use crate::clock::Ids;
 
@@ -82,9 +82,6 @@ pub enum TableError {
     /// There is one already.
     #[error("the item exists already")]
     Exists,
-    /// Of several writes, the conditions of these did not hold, by their numbers from 0; nothing was written.
-    #[error("the conditions of some writes did not hold")]
-    Unmet(Vec<usize>),
     /// Other writers were quicker, every time.
     #[error("the item is being changed by too many writers at once")]
     Contended,
@@ -109,7 +106,7 @@ impl TableError {
     /// True if a write that ended so has certainly not happened.
     #[must_use]
     pub fn nothing_written(&self) -> bool {
-        matches!(self, Self::Missing | Self::Exists | Self::Contended | Self::Unmet(_))
+        matches!(self, Self::Missing | Self::Exists | Self::Contended)
     }
 }
 
@@ -247,6 +244,38 @@ impl Table {
             }
         }
         Err(TableError::Contended.into())
+    }
+
+    /// Every record of a partition whose sort key starts with `prefix`, with its version, by as many consistent Queries as
+    /// it takes.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn all<R: Record>(&self, partition: &str, prefix: &str) -> Result<Vec<Stored<R>>, TableError> {
+        let mut records = Vec::new();
+        let mut start = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :partition AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":partition", AttributeValue::S(partition.into()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+                .set_exclusive_start_key(start)
+                .consistent_read(true)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(refine)?;
+            for item in output.items.unwrap_or_default() {
+                records.push(stored(item)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(records);
+            }
+        }
     }
 
     /// Waits before another try at a contended item: up to 5 ms, doubled each time, at most 160 ms.
@@ -469,11 +498,6 @@ impl Table {
         Ok(())
     }
 
-    /// Several writes that happen all or not at all.
-    pub fn together(&self) -> Together<'_> {
-        Together::new(self)
-    }
-
     /// One Query for up to `limit` keys of what waits in `queue` and has been due since `until` or earlier, the longest
     /// waiting first. Eventually consistent: what comes back must be claimed on the item itself.
     ///
@@ -547,7 +571,8 @@ fn is_conditional<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
-fn refine<E, R>(error: SdkError<E, R>) -> TableError
+/// What an SDK error means: a refusal, or no answer.
+pub fn refine<E, R>(error: SdkError<E, R>) -> TableError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::Fakes;
+use crate::ai::AiKey;
 use crate::discord::DiscordWebhook;
 use crate::resend::ResendPermission;
 use crate::slack::{SlackBot, SlackChannel, SlackHook};
@@ -66,6 +67,12 @@ pub struct Demo {
     pub openai_compatible_base_url: String,
     /// A key of that gateway.
     pub openai_compatible_api_key: String,
+    /// Two keys of OpenRouter, with a balance each.
+    pub openrouter_api_keys: [String; 2],
+    /// A key of Groq, which tells no balance.
+    pub groq_api_key: String,
+    /// A key of DeepSeek, with a balance.
+    pub deepseek_api_key: String,
     /// A Bitcoin address with a history of [`BITCOIN_TRANSACTIONS`] transactions.
     pub bitcoin_address: String,
 }
@@ -121,6 +128,14 @@ impl Fakes {
         let openai_compatible_api_key = "sk-sandbox-not-a-real-key".to_owned();
         self.openai_compatible.add_key(&openai_compatible_api_key);
 
+        let openrouter_api_keys = ["one", "two"].map(|name| format!("sk-or-v1-sandbox-not-a-real-key-{name}"));
+        for (key, balance) in openrouter_api_keys.iter().zip([47.5, 12.25]) {
+            self.ai.openrouter.set_key(key, AiKey::with_balance(balance));
+        }
+        let groq_api_key = format!("gsk_{}", "Sandbox".repeat(5));
+        self.ai.groq.add_key(&groq_api_key);
+        let deepseek_api_key = "sk-sandbox-deepseek-not-a-real-key".to_owned();
+        self.ai.deepseek.set_key(&deepseek_api_key, AiKey::with_balance(9.75));
         if self.esplora.count(BITCOIN_ADDRESS) == 0 {
             self.esplora.receive_many(BITCOIN_ADDRESS, BITCOIN_TRANSACTIONS);
         }
@@ -145,6 +160,9 @@ impl Fakes {
             ai_gateway_api_key,
             openai_compatible_base_url: self.openai_compatible.base_url(),
             openai_compatible_api_key,
+            openrouter_api_keys,
+            groq_api_key,
+            deepseek_api_key,
             bitcoin_address: BITCOIN_ADDRESS.to_owned(),
         }
     }

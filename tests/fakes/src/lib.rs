@@ -13,6 +13,7 @@
 //! Nothing is known to a fresh fake, so any credential is refused as the provider refuses unknown ones, until it is
 //! added; [`Fakes::seed_demo`] adds one that works of each kind.
 
+pub mod ai;
 pub mod ai_gateway;
 mod demo;
 pub mod discord;
@@ -29,6 +30,7 @@ mod wire;
 
 use std::io;
 
+use crate::ai::AiProviders;
 use crate::ai_gateway::{AiGateway, OpenAiCompatible};
 pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo};
 use crate::discord::Discord;
@@ -61,6 +63,8 @@ pub struct Fakes {
     pub ai_gateway: AiGateway,
     /// Another gateway, addressed by its base URL.
     pub openai_compatible: OpenAiCompatible,
+    /// The providers of AI and search keys.
+    pub ai: AiProviders,
     /// A user's own receiver of webhooks.
     pub webhook: WebhookReceiver,
     /// A node of EVM chains.
@@ -84,6 +88,7 @@ impl Fakes {
             resend: Resend::start().await?,
             ai_gateway: AiGateway::start().await?,
             openai_compatible: OpenAiCompatible::start().await?,
+            ai: AiProviders::start().await?,
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
@@ -93,7 +98,7 @@ impl Fakes {
     /// Upstream names and the origins that stand for the providers' own.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut endpoints = vec![
             ("SLACK_API", self.slack.api.origin()),
             ("SLACK_HOOKS", self.slack.hooks.origin()),
             ("DISCORD", self.discord.host.origin()),
@@ -103,7 +108,9 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
-        ]
+        ];
+        endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
+        endpoints
     }
 
     /// `host:port` of the fakes that users address by URL, which an egress guard must let through.

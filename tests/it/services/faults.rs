@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Write;
 
 use futures::StreamExt;
-use kit::fault_proxy::Fault;
+use kit::fault_proxy::{Call, Fault};
 use kit::{Answer, Client, TestApp};
 use serde_json::{Value, json};
 
@@ -146,6 +146,17 @@ impl Scene {
     }
 }
 
+/// The calls by which an operation changes something.
+const WRITES: [&str; 7] = [
+    "CreateSecret",
+    "DeleteItem",
+    "DeleteSecret",
+    "PutItem",
+    "PutSecretValue",
+    "RestoreSecret",
+    "UpdateSecretVersionStage",
+];
+
 /// What became of an operation under a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -227,7 +238,8 @@ impl Case {
         let answer = scene.run().await;
         assert!(injected.strikes() > 0, "the fault struck nothing");
         scene.app.proxy.clear();
-
+        let struck = |call: &Call| call.fault.is_some() && WRITES.contains(&call.operation.as_str());
+        let may_have_left_something = scene.app.proxy.calls().iter().any(struck);
         let now = scene.view().await;
         let outcome = if answer.status.is_success() {
             assert_eq!(now, after, "answered {}, but it is not there", answer.status);
@@ -244,6 +256,10 @@ impl Case {
                 Outcome::New
             }
         };
+        if !may_have_left_something {
+            return (outcome, scene.clear().await);
+        }
+        secrets::assert_kept(&scene.app).await;
         if operation != Operation::CreateAndRepeat {
             scene.sweep().await;
             assert_eq!(scene.view().await, now, "the sweep changed what a user sees");
@@ -302,17 +318,6 @@ async fn whatever_fails_wherever_nothing_is_lost_mixed_up_or_left_behind() {
     assert!(broken.is_empty(), "{} of {} cases:\n{}", broken.len(), outcomes.len(), broken.join("\n"));
 }
 
-/// The calls by which an operation changes something.
-const WRITES: [&str; 7] = [
-    "CreateSecret",
-    "DeleteItem",
-    "DeleteSecret",
-    "PutItem",
-    "PutSecretValue",
-    "RestoreSecret",
-    "UpdateSecretVersionStage",
-];
-
 /// A first attempt is held up on its way, the SDK's second does the work, the integration is changed once more, and only
 /// then does the first arrive.
 async fn arrives_late(course: Course, step: usize) {
@@ -351,6 +356,45 @@ async fn a_call_that_arrives_long_after_it_was_given_up_undoes_nothing() {
     }
     assert!(late.len() > 15);
     futures::future::join_all(late).await.into_iter().for_each(|case| case.unwrap());
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_keeps_its_secret_when_another_change_follows() {
+    let scene = Scene::set(TestApp::start().await, Operation::ChangeSecret).await;
+    // The first attempt writes, and its repetition meets what somebody else has made of it.
+    scene.app.proxy.inject(Fault::LoseAnswer).on("PutItem").nth(1);
+    let repetition = scene.app.proxy.inject(Fault::Hold).on("PutItem").nth(2);
+    let renaming = async {
+        repetition.struck().await;
+        let renamed = scene.put(&json!({ "name": "third" })).await;
+        repetition.release();
+        renamed
+    };
+    let (changed, renamed) = tokio::join!(scene.run(), renaming);
+    assert_eq!((changed.status.as_u16(), renamed.status.as_u16()), (200, 200));
+    scene.app.proxy.clear();
+    secrets::assert_kept(&scene.app).await;
+    let view = scene.view().await;
+    scene.sweep().await;
+    assert_eq!(scene.view().await, view);
+}
+
+#[tokio::test]
+async fn a_creation_that_was_done_although_it_was_refused_can_be_read() {
+    let scene = Scene::set(TestApp::start().await, Operation::Create).await;
+    // The first attempt writes the item, and its repetitions are refused: for all that can be known it was not written.
+    scene.app.proxy.inject(Fault::LoseAnswer).on("PutItem").nth(2);
+    scene.app.proxy.inject(Fault::Throttle).on("PutItem").nth(3).always();
+    let refused = scene.run().await;
+    assert_eq!(refused.status.as_u16(), 500);
+    scene.app.proxy.clear();
+    let view = scene.view().await;
+    assert!(view.is_some());
+    scene.sweep().await;
+    assert_eq!(scene.view().await, view);
+    let again = scene.run().await;
+    assert_eq!(again.status.as_u16(), 201, "{}", again.text);
+    assert_eq!(scene.view().await, view);
 }
 
 /// Past libtest, which keeps what a passing test prints to itself.

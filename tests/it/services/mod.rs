@@ -1,6 +1,7 @@
 //! `/services/api`.
 
 mod authorization;
+mod canaries;
 mod capacity;
 mod check;
 mod concurrency;

@@ -198,6 +198,19 @@ impl TestApp {
         environment
     }
 
+    /// The keys group's client with all permissions, for `acme`.
+    #[must_use]
+    pub fn keys(&self) -> Client {
+        self.keys_as(&self.tenant("acme").tokens.admin)
+    }
+
+    /// The keys group's client with a token.
+    #[must_use]
+    pub fn keys_as(&self, token: &str) -> Client {
+        Client { http: self.http.clone(), base: format!("{}/keys", self.url), headers: vec![] }
+            .header("authorization", &format!("Bearer {token}"))
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(SignedDuration::from_secs(seconds));

@@ -47,7 +47,8 @@ pub(super) async fn send_message(
         idempotency_key: reservation.uuid().to_string(),
         at: services.platform.ids.now(),
     };
-    let sent = provider.send(&config, &message, &services.platform.egress).await;
+    let egress = services.platform.egress.hiding(config.confidential());
+    let sent = provider.send(&config, &message, &egress).await;
     let delivery = sent.map_err(|refusal| refused(refusal, provider.recognises_repetitions()))?;
     Ok(Json(Sent { status: "success", provider_message_id: delivery.provider_message_id }))
 }

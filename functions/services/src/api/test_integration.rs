@@ -54,10 +54,10 @@ pub(super) async fn judge(
     ping: Option<&str>,
 ) -> (Report, TestReport) {
     let started = Instant::now();
-    let egress = &services.platform.egress;
+    let egress = services.platform.egress.hiding(config.confidential());
     let report = match ping {
-        Some(key) => kind.provider().ping(config, key, services.platform.ids.now(), egress).await,
-        None => kind.provider().check(config, egress).await,
+        Some(key) => kind.provider().ping(config, key, services.platform.ids.now(), &egress).await,
+        None => kind.provider().check(config, &egress).await,
     };
     let answer = TestReport::new(report.clone(), started.elapsed(), services.platform.ids.now());
     (report, answer)

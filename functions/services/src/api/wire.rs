@@ -133,6 +133,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
             body.detail = format!("{}.", sentences.join("; "));
             body.fields = Some(fields);
         }
+        ApiError::CredentialRefused { detail } => body.detail.clone_from(detail),
         ApiError::Unauthorized { detail } => {
             body.detail = (*detail).into();
             body.hint = Some("Send `Authorization: Bearer <token>` with a token that is still in force.".into());
@@ -151,6 +152,10 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
         }
         ApiError::RateLimited { retry_after } => {
             body.detail = "Too many requests.".into();
+            body.retry_after = Some(seconds(*retry_after));
+        }
+        ApiError::NoneFree { message, retry_after, .. } => {
+            body.detail.clone_from(message);
             body.retry_after = Some(seconds(*retry_after));
         }
         ApiError::Internal(_) => {
@@ -178,6 +183,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
 fn code(error: &ApiError) -> &'static str {
     match error {
         ApiError::InvalidInput(_) => "invalid_input",
+        ApiError::CredentialRefused { .. } => "credential_refused",
         ApiError::Unauthorized { .. } => "unauthorized",
         ApiError::Forbidden { .. } => "insufficient_scope",
         ApiError::NotFound { .. } => "not_found",
@@ -185,7 +191,7 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",
         ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
-        ApiError::RateLimited { .. } => "rate_limited",
+        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "rate_limited",
         ApiError::Internal(_) => "internal_error",
         ApiError::ProviderRefused { .. } => "provider_refused",
         ApiError::ProviderTimeout { .. } => "provider_timeout",

@@ -315,6 +315,22 @@ impl Config {
         }
     }
 
+    /// What a provider's answer must not bring back to light: every secret value, and the parts of it that are long
+    /// enough to be a credential of their own, such as a URL's key.
+    #[must_use]
+    pub fn confidential(&self) -> Vec<SecretString> {
+        let secrets = self.values.values().filter_map(|value| match value {
+            Value::Secret(secret) => Some(secret.expose_secret()),
+            Value::Plain(_) => None,
+        });
+        let parts = secrets.flat_map(|secret| {
+            let whole = (secret.len() >= 8).then_some(secret);
+            let parts = secret.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| part.len() >= 12);
+            whole.into_iter().chain(parts)
+        });
+        parts.map(SecretString::from).collect()
+    }
+
     /// An address, whether it is secret or not.
     #[must_use]
     pub fn url(&self, name: &str) -> Option<Url> {

@@ -184,8 +184,11 @@ fn webhook_verdict(answer: &Answer) -> Report {
         (200, "ok") | (400, "invalid_payload" | "no_text" | "missing_text_or_fallback_or_attachments") => {
             Report::valid()
         }
-        (404, word) if is_word(word) => unknown_webhook().report(),
-        (400..500, word) => objection(word, None).map_or_else(|| unexpected("Slack", answer), Objection::report),
+        (status @ 400..500, word) => {
+            // A 404 is about the webhook unless its word is about the channel.
+            let unknown = || (status == 404 && is_word(word)).then(unknown_webhook);
+            objection(word, None).or_else(unknown).map_or_else(|| unexpected("Slack", answer), Objection::report)
+        }
         _ => unexpected("Slack", answer),
     }
 }

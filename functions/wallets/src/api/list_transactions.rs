@@ -84,6 +84,6 @@ async fn position(wallets: &Wallets, scope: &[&str], cursor: &str) -> Result<(St
     let parts = position.as_ref().and_then(|position| position.split_once('\n'));
     parts.map(|(order, sort)| (order.to_owned(), sort.to_owned())).ok_or_else(|| {
         let message = "is not a nextCursor of this list: send it as it came";
-        ApiError::InvalidInput(vec![FieldProblem::new("cursor", "value", message).in_query()])
+        ApiError::InvalidInput(vec![FieldProblem::new("cursor", "value", message).in_query(cursor)])
     })
 }

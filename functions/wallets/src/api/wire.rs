@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::http::{ApiError, Problem};
+use shared::http::{ApiError, Place, Problem};
 
 use crate::model::{Category, Integration, Origin, Status};
 use crate::providers;
@@ -132,7 +132,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
                     code: problem.code,
                     message: &problem.message,
                     expected: problem.expected.as_deref(),
-                    received: problem.received.as_deref(),
+                    received: problem.input.as_deref().or(problem.received),
                 })
                 .collect();
         }
@@ -144,7 +144,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
 
 fn message(error: &ApiError) -> String {
     match error {
-        ApiError::InvalidInput(problems) if problems.iter().all(|problem| problem.in_query) => {
+        ApiError::InvalidInput(problems) if problems.iter().all(|problem| problem.place == Place::Query) => {
             "Invalid query parameters".into()
         }
         ApiError::InvalidInput(_) => "Invalid request body".into(),
@@ -152,22 +152,24 @@ fn message(error: &ApiError) -> String {
         ApiError::Forbidden { required } => format!("The token lacks the permission {required}."),
         ApiError::NotFound { what } => format!("{what} not found."),
         ApiError::MethodNotAllowed => "This path does not take this method.".into(),
-        ApiError::Conflict { detail, .. } | ApiError::ProviderRefused { detail, .. } => detail.clone(),
+        ApiError::Conflict { detail, .. }
+        | ApiError::CredentialRefused { detail }
+        | ApiError::ProviderRefused { detail, .. }
+        | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
         ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")
         }
-        ApiError::RateLimited { .. } => "Too many requests.".into(),
+        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "Too many requests.".into(),
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
         }
-        ApiError::ProviderTimeout { detail, .. } => detail.clone(),
     }
 }
 
 fn code(error: &ApiError) -> &'static str {
     match error {
-        ApiError::InvalidInput(_) => "invalid_parameters",
+        ApiError::InvalidInput(_) | ApiError::CredentialRefused { .. } => "invalid_parameters",
         ApiError::Unauthorized { .. } => "unauthorized",
         ApiError::Forbidden { .. } => "forbidden",
         ApiError::NotFound { .. } => "not_found",
@@ -175,7 +177,7 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",
         ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
-        ApiError::RateLimited { .. } => "rate_limit_exceeded",
+        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "rate_limit_exceeded",
         ApiError::Internal(_) => "internal_server_error",
         ApiError::ProviderRefused { .. } => "provider_refused",
         ApiError::ProviderTimeout { .. } => "provider_timeout",

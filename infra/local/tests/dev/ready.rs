@@ -75,7 +75,9 @@ async fn every_printed_line_works_when_it_is_pasted() {
     for line in stack.lines_to_paste() {
         shown.extend(shell.paste(line).await.unwrap());
     }
-    let [created, listed, read, tested, sent, failed, deleted] = shown.as_slice() else { panic!("{shown:?}") };
+    let Some(([created, listed, read, tested, sent, failed, deleted], keys)) = shown.split_first_chunk() else {
+        panic!("{shown:?}")
+    };
     let id = created.strip_prefix("created ").unwrap();
     assert!(id.starts_with("int_") && id.len() == 25, "{created}");
     let json =
@@ -95,6 +97,25 @@ async fn every_printed_line_works_when_it_is_pasted() {
     assert_eq!(json(deleted), json!({ "success": true }));
     let left = stack.services().expect(200, "GET", "", None).await;
     assert_eq!(left, json!({ "data": [] }));
+    the_pool_fails_over_and_heals(keys);
+}
+
+/// What the lines of the keys group show.
+fn the_pool_fails_over_and_heals(shown: &[String]) {
+    let [pooled, one, two, three, failed @ .., ill, monitored, well, gone_1, gone_2] = shown else {
+        panic!("{shown:?}")
+    };
+    let json =
+        |line: &String| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
+    assert_eq!(pooled, "pooled 1 and 2");
+    let label = |name: &str| format!("\"key_label\":\"{name}\"");
+    assert_eq!([one, two, three].map(String::as_str), [label("First"), label("First"), label("Second")]);
+    let health: Vec<_> = failed.iter().map(|line| json(line)["health_status"].clone()).collect();
+    assert_eq!(health, ["degraded", "degraded", "unhealthy"]);
+    assert_eq!(json(ill)["summary"]["unhealthy"], 1, "{ill}");
+    assert_eq!(json(monitored)["valid"], 1, "{monitored}");
+    assert_eq!(json(well)["summary"], json!({ "total": 2, "healthy": 2, "degraded": 0, "unhealthy": 0 }));
+    assert_eq!((&json(gone_1)["success"], &json(gone_2)["success"]), (&json!(true), &json!(true)));
 }
 
 #[tokio::test]

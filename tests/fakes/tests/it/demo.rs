@@ -66,6 +66,16 @@ async fn every_demo_credential_works() {
     let url = format!("{}/models", demo.openai_compatible_base_url);
     let reply = call("GET", &url, &[("authorization", &bearer(&demo.openai_compatible_api_key))], "").await;
     assert_eq!(reply.status, 200);
+    let [one, two] = &demo.openrouter_api_keys;
+    for (name, path, key) in [
+        ("OPENROUTER", "/api/v1/key", one),
+        ("OPENROUTER", "/api/v1/key", two),
+        ("GROQ", "/openai/v1/models", &demo.groq_api_key),
+        ("DEEPSEEK", "/user/balance", &demo.deepseek_api_key),
+    ] {
+        let url = format!("{}{path}", endpoint(name));
+        assert_eq!(call("GET", &url, &[("authorization", &bearer(key))], "").await.status, 200);
+    }
 }
 
 #[tokio::test]
@@ -110,13 +120,15 @@ async fn every_host_has_a_port_of_its_own() {
     let names: Vec<_> = fakes.endpoints().into_iter().map(|(name, _)| name).collect();
     let expected =
         ["SLACK_API", "SLACK_HOOKS", "DISCORD", "TELEGRAM", "SENDGRID", "SENDGRID_EU", "RESEND", "AI_GATEWAY"];
-    assert_eq!(names, expected);
+    assert_eq!(names[..8], expected);
+    let of_keys: Vec<_> = fakes.ai.all().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names[8..], of_keys);
     let addresses: HashSet<_> = fakes
         .endpoints()
         .into_iter()
         .map(|(_, origin)| origin.strip_prefix("http://").unwrap().to_owned())
         .chain(fakes.user_addresses())
         .collect();
-    assert_eq!(addresses.len(), 11);
+    assert_eq!(addresses.len(), 11 + of_keys.len());
     assert!(addresses.iter().all(|address| address.starts_with("127.0.0.1:")));
 }

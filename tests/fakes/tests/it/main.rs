@@ -1,6 +1,8 @@
 //! The fakes, driven by a plain HTTP client: every fact about a provider that other tests rely on is pinned here.
 
 #[cfg(test)]
+mod ai;
+#[cfg(test)]
 mod ai_gateway;
 #[cfg(test)]
 mod client;

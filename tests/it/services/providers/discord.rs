@@ -1,4 +1,4 @@
-//! `discord`: Discord webhooks.
+//! Type `discord`: an incoming webhook.
 
 use fakes::discord::{DiscordWebhook, DiscordWebhookKind};
 use kit::TestApp;

@@ -1,4 +1,4 @@
-//! `resend`: Resend.
+//! Type `resend`: e-mail, by one request or a batch.
 
 use fakes::resend::{ResendBadKey, ResendPermission, ResendQuota};
 use fakes::{Answer as Reply, Fault};

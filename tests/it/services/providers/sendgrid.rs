@@ -1,4 +1,4 @@
-//! `sendgrid`: SendGrid, in both regions.
+//! Type `sendgrid`: e-mail, in either region.
 
 use fakes::Host;
 use kit::TestApp;

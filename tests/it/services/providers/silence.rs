@@ -1,13 +1,14 @@
-//! Providers that take a request and never answer: one wait of 8 s for all of them.
+//! Providers that are not there, and providers that take a request and never answer: one wait of 8 s for all of them.
 
 use std::time::Duration;
 
-use fakes::{Fault, Host};
+use fakes::{Fakes, Fault, Host};
 use futures::future::join_all;
 use kit::TestApp;
 use serde_json::{Value, json};
 
 use super::super::fixtures::{CHANNELS, config, create, received, send};
+use super::{deliver, is_refused, judge};
 
 /// What a provider is given to answer in all.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -28,32 +29,55 @@ fn hosts(app: &TestApp) -> Vec<Host> {
     ]
 }
 
+/// A config of each way to reach a provider: those that take messages first, and how many they are.
+fn configs(app: &TestApp) -> (Vec<(&'static str, Value)>, usize) {
+    let demo = &app.demo;
+    let mut configs: Vec<(&str, Value)> = CHANNELS.iter().map(|&kind| (kind, config(app, kind))).collect();
+    configs.push(("slack", json!({ "apiKey": demo.slack_bot_token, "channel": demo.slack_channel })));
+    let channels = configs.len();
+    configs.extend(["web3", "ai-gateway"].map(|kind| (kind, config(app, kind))));
+    let other = json!({ "apiKey": demo.openai_compatible_api_key, "baseUrl": demo.openai_compatible_base_url });
+    configs.push(("ai-gateway", other));
+    (configs, channels)
+}
+
+/// A message that this type can deliver.
+fn message(kind: &str) -> Value {
+    match kind {
+        "sendgrid" | "resend" => json!({ "text": "hello", "to": "ada@example.org" }),
+        _ => json!({ "text": "hello" }),
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_is_not_blamed_and_no_message_is_in_doubt() {
+    let mut app = TestApp::start().await;
+    let (configs, channels) = configs(&app);
+    // Nobody holds the fakes any more, so their sockets close.
+    app.fakes = Fakes::start().await.unwrap();
+    for (kind, config) in &configs {
+        judge(&app, kind, config).await.is_inconclusive("");
+    }
+    for (kind, config) in configs.iter().take(channels) {
+        is_refused(&deliver(&app, kind, config, &message(kind)).await, "could not be reached", "Nothing was sent");
+    }
+}
+
 #[tokio::test]
 async fn a_provider_that_never_answers_is_given_up_in_time_and_nothing_is_sent() {
     let app = TestApp::start().await;
-    let demo = &app.demo;
-    let mut configs: Vec<(&str, Value)> = CHANNELS.iter().map(|&kind| (kind, config(&app, kind))).collect();
-    configs.push(("slack", json!({ "apiKey": demo.slack_bot_token, "channel": demo.slack_channel })));
+    let (configs, channels) = configs(&app);
     let mut integrations = Vec::new();
-    for (kind, config) in &configs {
+    for (kind, config) in configs.iter().take(channels) {
         integrations.push((*kind, create(&app, kind, config).await));
     }
-    configs.extend(["web3", "ai-gateway"].map(|kind| (kind, config(&app, kind))));
-    let other = json!({ "apiKey": demo.openai_compatible_api_key, "baseUrl": demo.openai_compatible_base_url });
-    configs.push(("ai-gateway", other));
     hosts(&app).iter().for_each(|host| host.faults().all(Fault::Hang));
 
     let tests = configs.iter().map(async |(kind, config)| {
         let body = json!({ "type": kind, "config": config });
         (kind, app.services().post("/api/integrations/test", &body).await.expect(200))
     });
-    let sends = integrations.iter().map(async |(kind, id)| {
-        let mut message = json!({ "text": "hello" });
-        if matches!(*kind, "sendgrid" | "resend") {
-            message["to"] = json!("ada@example.org");
-        }
-        (kind, send(&app, id, &message).await.expect(504))
-    });
+    let sends = integrations.iter().map(async |(kind, id)| (kind, send(&app, id, &message(kind)).await.expect(504)));
     let (tests, sends) = futures::join!(join_all(tests), join_all(sends));
 
     for (kind, report) in tests {

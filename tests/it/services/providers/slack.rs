@@ -79,6 +79,22 @@ async fn a_webhook_whose_channel_takes_no_messages_shows_it_only_when_one_is_sen
     assert_eq!(received(&app), 0);
 }
 
+/// Slack looks at the channel only after the payload, but nothing promises that it always will.
+#[tokio::test]
+async fn a_word_about_the_channel_does_not_make_the_webhook_invalid() {
+    let app = TestApp::start().await;
+    for (status, word, told) in [
+        (403, "action_prohibited", "Ask an administrator"),
+        (404, "channel_not_found", "choose another channel"),
+        (410, "channel_is_archived", "Unarchive it"),
+    ] {
+        app.fakes.slack.hooks.faults().next(1, Fault::Answer(Reply::status(status).body(word)));
+        judge(&app, "slack", &config(&app, "slack")).await.is("limited", told);
+    }
+    app.fakes.slack.hooks.faults().next(1, Fault::Answer(Reply::status(404).body("a_word_of_tomorrow")));
+    judge(&app, "slack", &config(&app, "slack")).await.is("invalid", "Create an incoming webhook");
+}
+
 #[tokio::test]
 async fn throttling_and_trouble_are_not_held_against_a_webhook() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! `telegram`: Telegram bots.
+//! Type `telegram`: a bot, and the chats that it may or may not write to.
 
 use fakes::telegram::{TelegramChat, TelegramChatKind, TelegramStanding};
 use kit::TestApp;

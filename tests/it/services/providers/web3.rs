@@ -1,4 +1,4 @@
-//! `web3`: EVM addresses seen through a node.
+//! Type `web3`: an address, seen through a node.
 
 use kit::TestApp;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `webhook`: any HTTP endpoint.
+//! Type `webhook`: signed messages to an endpoint of the user's own.
 
 use fakes::webhook::{WebhookBehaviour, WebhookEndpoint, WebhookSignature};
 use fakes::{Answer as Reply, Fault};

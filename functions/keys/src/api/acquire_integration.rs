@@ -1,0 +1,62 @@
+//! `POST /api/v1/integrations/acquire`: chooses a key, counts the use, and hands out the credential.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use serde::Serialize;
+use shared::auth::{Caller, Tenant, needs};
+use shared::http::{ApiError, Body, FieldProblem, line};
+
+use super::input;
+use super::wire::{Integration, iso};
+use crate::Group;
+use crate::acquire::Grant;
+
+#[derive(Serialize)]
+struct Acquired {
+    success: bool,
+    lease_id: String,
+    integration: Integration,
+    credentials: BTreeMap<String, String>,
+    expires_at: String,
+}
+
+pub(super) async fn acquire_integration(
+    State(group): State<Group>,
+    caller: Caller<needs::KeysUse>,
+    headers: HeaderMap,
+    Body(mut fields): Body,
+) -> Result<Response, ApiError> {
+    let provider = input::provider_name(&mut fields);
+    let model = fields.optional("model", "text of 1 to 200 characters", |value| line(value, 200));
+    fields.finish()?;
+    let provider = provider.ok_or_else(|| ApiError::field("provider_name", "required", "is missing"))?;
+    let grant = match idempotency_key(&headers)? {
+        Some(key) => group.acquire_once(caller.tenant(), &provider, key).await?,
+        None => group.acquire(caller.tenant(), &provider).await?,
+    };
+    tracing::info!(provider, model, integration = grant.key.id.number(), "acquired");
+    present(&group, caller.tenant(), grant).await
+}
+
+async fn present(group: &Group, tenant: &Tenant, grant: Grant) -> Result<Response, ApiError> {
+    let Grant { lease, key, usage, secrets } = grant;
+    let body = Acquired {
+        success: true,
+        lease_id: lease.seal(group.platform.signing_key().await?, tenant),
+        integration: Integration::of(key, &usage, group.platform.ids.now()),
+        credentials: secrets.disclosed(),
+        expires_at: iso(lease.expires_at()),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=255).contains(&key.len()));
+    let problem = FieldProblem::new("Idempotency-Key", "value", "must be 1 to 255 printable ASCII characters");
+    key.map(Some).ok_or_else(|| ApiError::InvalidInput(vec![problem.in_header()]))
+}

@@ -1,0 +1,27 @@
+//! `DELETE /api/v1/integrations/{id}`: takes a key out of the pool, and its credential.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::auth::{Caller, needs};
+use shared::http::ApiError;
+
+use super::Named;
+use crate::Group;
+use crate::model::KeyId;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Deleted {
+    success: bool,
+    message: &'static str,
+    deleted_id: KeyId,
+}
+
+pub(super) async fn delete_integration(
+    State(group): State<Group>,
+    caller: Caller<needs::KeysWrite>,
+    Named(id): Named,
+) -> Result<Json<Deleted>, ApiError> {
+    group.keys.delete(caller.tenant(), id).await?;
+    Ok(Json(Deleted { success: true, message: "Integration deleted", deleted_id: id }))
+}

@@ -1,0 +1,20 @@
+//! `GET /api/v1/integrations/{id}`: one key of the pool.
+
+use axum::Json;
+use axum::extract::State;
+use shared::auth::{Caller, needs};
+use shared::http::ApiError;
+
+use super::Named;
+use super::wire::One;
+use crate::Group;
+
+pub(super) async fn get_integration(
+    State(group): State<Group>,
+    caller: Caller<needs::KeysRead>,
+    Named(id): Named,
+) -> Result<Json<One>, ApiError> {
+    let key = group.keys.read(caller.tenant(), id).await?;
+    let usage = group.keys.usage(caller.tenant(), &key).await?;
+    Ok(Json(One::of(key, &usage, group.platform.ids.now())))
+}

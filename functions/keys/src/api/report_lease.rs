@@ -1,0 +1,66 @@
+//! `POST /api/v1/integrations/report`: how the use of a lease went. The first report of a lease counts; a second one
+//! changes nothing and is answered the same.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::auth::{Caller, needs};
+use shared::http::{ApiError, Body, Fields};
+
+use super::wire::iso;
+use crate::Group;
+use crate::lease::Lease;
+use crate::model::{HealthStatus, KeyId, Outcome, Report};
+
+const A_DAY: f64 = 86_400.0;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    success: bool,
+    integration_id: KeyId,
+    outcome: Outcome,
+    health_status: HealthStatus,
+    consecutive_failures: u32,
+    cooling_until: Option<String>,
+    reported_at: String,
+}
+
+pub(super) async fn report_lease(
+    State(group): State<Group>,
+    caller: Caller<needs::KeysUse>,
+    Body(mut fields): Body,
+) -> Result<Json<Answer>, ApiError> {
+    let lease = fields.required("lease_id", "the lease_id of an acquisition", |value| Some(value.as_str()?.to_owned()));
+    let report = read(&mut fields);
+    fields.finish()?;
+    let missing = || ApiError::NotFound { what: "Lease" };
+    let report = report.ok_or_else(|| ApiError::field("outcome", "required", "is missing"))?;
+    let signing_key = group.platform.signing_key().await?;
+    let lease = lease.and_then(|lease| Lease::open(signing_key, caller.tenant(), &lease)).ok_or_else(missing)?;
+    if !lease.is_reportable(group.platform.ids.now()) {
+        return Err(missing());
+    }
+    let reported = group.keys.report(caller.tenant(), &lease, &report).await?;
+    Ok(Json(Answer {
+        success: true,
+        integration_id: reported.id,
+        outcome: reported.outcome,
+        health_status: reported.health,
+        consecutive_failures: reported.failures,
+        cooling_until: reported.cooling_until.map(iso),
+        reported_at: iso(reported.at),
+    }))
+}
+
+fn read(fields: &mut Fields) -> Option<Report> {
+    let outcome = fields.required("outcome", Outcome::ACCEPTED, |value| Outcome::named(value.as_str()?));
+    let cost =
+        fields.optional("cost", "a number from 0", |value| value.as_f64().filter(|cost| (0.0..=1e9).contains(cost)));
+    let retry_after = fields.optional("retry_after", "a number of seconds from 0 to 86400", |value| {
+        let seconds = value.as_f64().filter(|seconds| (0.0..=A_DAY).contains(seconds))?;
+        Duration::try_from_secs_f64(seconds).ok()
+    });
+    Some(Report { outcome: outcome?, cost: cost.unwrap_or_default(), retry_after })
+}

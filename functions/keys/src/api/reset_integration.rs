@@ -1,0 +1,28 @@
+//! `POST /api/v1/integrations/{id}/reset`: forgets a key's failures, cooldown and verdicts.
+
+use axum::Json;
+use axum::extract::State;
+use shared::auth::{Caller, needs};
+use shared::http::{ApiError, OptionalBody};
+
+use super::Named;
+use super::wire::One;
+use crate::Group;
+use crate::model::{Event, Key};
+
+pub(super) async fn reset_integration(
+    State(group): State<Group>,
+    caller: Caller<needs::KeysWrite>,
+    Named(id): Named,
+    OptionalBody(fields): OptionalBody,
+) -> Result<Json<One>, ApiError> {
+    fields.finish()?;
+    let now = group.platform.ids.now();
+    let reset = |key: &mut Key| {
+        key.health.on(Event::Reset, now);
+        Ok(())
+    };
+    let (key, ()) = group.keys.change(caller.tenant(), id, reset).await?;
+    let usage = group.keys.usage(caller.tenant(), &key).await?;
+    Ok(Json(One::of(key, &usage, now)))
+}

@@ -1,0 +1,168 @@
+//! What several operations write: an integration, an error.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::http::{ApiError, FieldProblem, Problem};
+
+use crate::model::{HealthStatus, Key, KeyId, Period, SpendAction, Usage};
+use crate::providers;
+
+/// ISO 8601 in UTC with seconds and `Z`.
+pub(super) fn iso(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+/// A pooled key, as it is documented: `null` and absent are not the same.
+#[derive(Debug, Serialize)]
+pub(super) struct Integration {
+    id: KeyId,
+    provider_name: String,
+    provider_label: String,
+    key_label: Option<String>,
+    is_active: bool,
+    is_primary: bool,
+    priority: u16,
+    daily_limit: Option<u64>,
+    daily_count: u64,
+    minute_limit: Option<u64>,
+    minute_count: u64,
+    health_status: HealthStatus,
+    consecutive_failures: u32,
+    last_used_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend_limit_amount: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend_limit_period: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend_limit_action: Option<SpendAction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend_limit_exceeded: Option<bool>,
+    cached_balance: Option<f64>,
+    cached_usage_today: Option<f64>,
+    cached_usage_month: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_currency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billing_synced_at: Option<String>,
+    key_preview: BTreeMap<String, String>,
+    /// Only where a key has an address of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl Integration {
+    /// A key as it is at `now`. A use changes it too, so it is `updated_at` where that is later.
+    pub(super) fn of(key: Key, usage: &Usage, now: Timestamp) -> Self {
+        let amounts = key.billing.as_ref().map(|told| &told.amounts);
+        let updated_at = usage.last_used_at.map_or(key.updated_at, |used| used.max(key.updated_at));
+        Self {
+            provider_label: label(&key.provider),
+            is_active: key.is_active,
+            is_primary: key.is_primary,
+            priority: key.priority(),
+            daily_limit: key.daily_limit,
+            daily_count: usage.day_count_at(now),
+            minute_limit: key.minute_limit,
+            minute_count: usage.minute_count_at(now),
+            health_status: key.health.status(),
+            consecutive_failures: key.health.failures,
+            last_used_at: usage.last_used_at.map(iso),
+            spend_limit_amount: key.spend_limit.map(|limit| limit.amount),
+            spend_limit_period: key.spend_limit.map(|limit| limit.period),
+            spend_limit_action: key.spend_limit.map(|limit| limit.action),
+            spend_limit_exceeded: key.spend_limit.map(|_| key.spend_exceeded(now)),
+            cached_balance: amounts.and_then(|amounts| amounts.balance),
+            cached_usage_today: amounts.and_then(|amounts| amounts.used_today),
+            cached_usage_month: amounts.and_then(|amounts| amounts.used_month),
+            cached_currency: amounts.map(|amounts| amounts.currency.clone()),
+            billing_synced_at: key.billing.as_ref().map(|told| iso(told.at)),
+            base_url: key.base_url.as_ref().map(ToString::to_string),
+            created_at: iso(key.created_at),
+            updated_at: iso(updated_at),
+            id: key.id,
+            provider_name: key.provider,
+            key_label: key.label,
+            key_preview: key.previews,
+        }
+    }
+}
+
+/// What people call a provider; one that is not known is called by its name.
+pub(super) fn label(provider: &str) -> String {
+    providers::named(provider).map_or_else(|| provider.to_owned(), |known| known.entry().label.to_owned())
+}
+
+/// One integration.
+#[derive(Debug, Serialize)]
+pub(super) struct One {
+    success: bool,
+    integration: Integration,
+}
+
+impl One {
+    /// A key as it is at `now`.
+    pub(super) fn of(key: Key, usage: &Usage, now: Timestamp) -> Self {
+        Self { success: true, integration: Integration::of(key, usage, now) }
+    }
+}
+
+/// The group's envelope: `{success: false, error, detail, request_id}`.
+pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+    let status = match error {
+        ApiError::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        other => other.status(),
+    };
+    let (title, detail) = described(error);
+    let body = json!({ "success": false, "error": title, "detail": detail, "request_id": request_id });
+    (status, Json(body)).into_response()
+}
+
+fn described(error: &ApiError) -> (String, Value) {
+    let told = |title: &str, detail: String| (title.to_owned(), Value::String(detail));
+    match error {
+        ApiError::InvalidInput(problems) => {
+            ("The request is not valid".into(), problems.iter().map(detail_of).collect::<Vec<_>>().into())
+        }
+        ApiError::CredentialRefused { detail } => told("The credential was refused", detail.clone()),
+        ApiError::Unauthorized { detail } => told("Unauthorized", (*detail).into()),
+        ApiError::Forbidden { required } => told("Forbidden", format!("The token lacks the permission {required}.")),
+        ApiError::NotFound { what } => told(&format!("{what} not found"), format!("{what} not found")),
+        ApiError::MethodNotAllowed => told("Method not allowed", "This path does not take this method.".into()),
+        ApiError::Conflict { detail, .. } => told("Conflict", detail.clone()),
+        ApiError::PayloadTooLarge { limit, what } => {
+            told("The request is too large", format!("The {what} is larger than {limit} bytes."))
+        }
+        ApiError::UnsupportedMediaType { accepted } => {
+            told("Unsupported media type", format!("The body must be sent with `Content-Type: {accepted}`."))
+        }
+        ApiError::RateLimited { .. } => told("Too many requests", "Too many requests.".into()),
+        ApiError::NoneFree { message, reasons, .. } => (message.clone(), reasons.clone()),
+        ApiError::Internal(_) => told(
+            "Internal error",
+            "Something went wrong on our side. Try again; if it goes on, report the request_id.".into(),
+        ),
+        ApiError::ProviderRefused { detail, .. } => told("The provider refused", detail.clone()),
+        ApiError::ProviderTimeout { detail, .. } => told("The provider did not answer in time", detail.clone()),
+    }
+}
+
+/// `{loc, msg, type, input?}`.
+fn detail_of(problem: &FieldProblem) -> Value {
+    let place = problem.place.name();
+    let whole = problem.field == place;
+    let path = problem.field.split('.').filter(|_| !whole);
+    let loc: Vec<&str> = std::iter::once(place).chain(path).collect();
+    let mut detail = json!({ "loc": loc, "msg": problem.message, "type": problem.code });
+    if let (Some(input), Some(detail)) = (&problem.input, detail.as_object_mut()) {
+        detail.insert("input".into(), Value::String(input.clone()));
+    }
+    detail
+}

@@ -1,0 +1,185 @@
+//! Money: what providers tell of a key's balance and usage, compared with its spend limit.
+//!
+//! `keys-billing` asks every hour, `POST …/sync-billing` at once. Only what a provider told is written: an answer that
+//! failed or cannot be read changes no amount and no `billing_synced_at`. Where a provider does not tell what was spent,
+//! what the users of leases reported counts against the spend limit.
+//!
+//! The hourly job works as the monitor does, on an item of its own for each key, so that it is never in the way of what
+//! happens to the key itself.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::SignedDuration;
+use serde::Serialize;
+use shared::auth::Tenant;
+use shared::http::ApiError;
+use shared::job::{Job, JobError, Run, ScheduledEvent};
+use shared::{Platform, deadline};
+
+use crate::model::{Billing, Key, KeyId, Told};
+use crate::providers::{self, Credential};
+use crate::store::QUEUES;
+use crate::{GROUP, Group};
+
+/// The function's name.
+pub const FUNCTION: &str = "keys-billing";
+/// Providers are asked this many at a time.
+const AT_ONCE: usize = 8;
+const BATCH: usize = 50;
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// Something new is begun only with this much time left.
+const ENOUGH: Duration = Duration::from_secs(20);
+/// The same where somebody waits for the answer.
+const ENOUGH_FOR_ONE: Duration = Duration::from_secs(10);
+
+/// What a sync of one key came to.
+#[derive(Debug)]
+pub struct Synced {
+    /// The key, as it is then.
+    pub key: Key,
+    /// What the provider said; nothing if there was no time to ask.
+    pub billing: Option<Billing>,
+}
+
+impl Group {
+    /// Asks for a key's money and takes it in.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such key.
+    pub async fn sync(&self, tenant: &Tenant, id: KeyId) -> Result<Synced, ApiError> {
+        let (key, secrets) = self.keys.open(tenant, id).await?;
+        let now = self.platform.ids.now();
+        let credential = Credential::new(&secrets.0, key.base_url.as_ref());
+        let provider = providers::of(&key.provider);
+        let billing = provider.billing(&credential, &self.platform.egress.hiding(secrets.confidential()), now).await;
+        let reported = match key.spend_limit {
+            Some(limit) => self.keys.reported_spend(tenant, id, limit.period, now).await?,
+            None => None,
+        };
+        let revision = key.revision;
+        let take_in = |key: &mut Key| {
+            if let Billing::Told(amounts) = &billing
+                && key.revision == revision
+            {
+                key.billing = Some(Told { amounts: amounts.clone(), at: now });
+            }
+            key.judge_spend(reported, now);
+            Ok(())
+        };
+        let (key, ()) = self.keys.change(tenant, id, take_in).await?;
+        Ok(Synced { key, billing: Some(billing) })
+    }
+
+    /// The same for every active key of a tenant, or of one provider. What there is no time for is left out.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the table does not answer.
+    pub async fn sync_all(&self, tenant: &Tenant, provider: Option<&str>) -> Result<Vec<Synced>, ApiError> {
+        let keys = self.keys.in_order(tenant).await?;
+        let wanted = keys.into_iter().filter(|key| key.is_active && provider.is_none_or(|one| one == key.provider));
+        let synced = stream::iter(wanted).map(|key| async move {
+            if deadline::left().is_some_and(|left| left < ENOUGH_FOR_ONE) {
+                return Ok(Some(Synced { key, billing: None }));
+            }
+            match self.sync(tenant, key.id).await {
+                Ok(synced) => Ok(Some(synced)),
+                Err(ApiError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let synced: Vec<Option<Synced>> = synced.buffered(AT_ONCE).try_collect().await?;
+        Ok(synced.into_iter().flatten().collect())
+    }
+}
+
+/// The hourly job.
+#[derive(Debug)]
+pub struct BillingJob {
+    group: Group,
+}
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    synced: usize,
+    not_told: usize,
+    failed: usize,
+    /// False if time ran out first; the next run goes on.
+    finished: bool,
+}
+
+impl BillingJob {
+    /// The job on `platform`.
+    #[must_use]
+    pub fn new(platform: &Platform) -> Self {
+        Self { group: Group::new(platform) }
+    }
+
+    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
+        let mut seen = HashSet::new();
+        loop {
+            if deadline::left().is_some_and(|left| left < ENOUGH) {
+                return Ok(false);
+            }
+            let due = self.group.keys.due_for_billing(queue, run.cutoff, BATCH).await?;
+            if due.is_empty() {
+                return Ok(true);
+            }
+            let fresh: Vec<_> = due.into_iter().filter(|one| seen.insert(one.clone())).collect();
+            if fresh.is_empty() {
+                return Ok(false);
+            }
+            let synced: Vec<Option<Billing>> = stream::iter(fresh)
+                .map(|(tenant, id)| async move { self.sync(&tenant, id, run).await })
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+            for billing in synced.into_iter().flatten() {
+                match billing {
+                    Billing::Told(_) => tally.synced += 1,
+                    Billing::NotTold(_) => tally.not_told += 1,
+                    Billing::Failed(_) => tally.failed += 1,
+                }
+            }
+        }
+    }
+
+    async fn sync(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Billing>, JobError> {
+        let keys = &self.group.keys;
+        let Some(fence) = keys.claim_billing(tenant, id, run.cutoff, LEASE).await? else { return Ok(None) };
+        let billing = match self.group.sync(tenant, id).await {
+            Ok(synced) => synced.billing,
+            Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => None,
+            // One key that cannot be looked at must not keep the others waiting.
+            Err(error) => {
+                let (tenant, integration) = (tenant.as_str(), id.number());
+                tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
+                Some(Billing::Failed("The stored key could not be read.".into()))
+            }
+        };
+        keys.release_billing(tenant, id, fence, run.cutoff).await?;
+        if let Some(Billing::Failed(reason)) = &billing {
+            tracing::warn!(group = GROUP, tenant = tenant.as_str(), integration = id.number(), reason, "not synced");
+        }
+        Ok(billing)
+    }
+}
+
+#[async_trait::async_trait]
+impl Job for BillingJob {
+    async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
+        let platform = &self.group.platform;
+        let mut tally = Tally { finished: true, ..Tally::default() };
+        if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
+            for queue in 0..QUEUES {
+                tally.finished &= self.empty(queue, &run, &mut tally).await?;
+            }
+            if tally.finished {
+                run.finish(&platform.table, FUNCTION).await?;
+            }
+        }
+        serde_json::to_value(tally).map_err(JobError::Result)
+    }
+}

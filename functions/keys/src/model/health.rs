@@ -1,0 +1,270 @@
+//! How a key is: a state machine over what its users report and what probes find.
+//!
+//! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key or of used-up
+//! credit makes it unhealthy at once, because every further use would fail too. Being rate limited is no failure: the key
+//! cools down, for as long as the provider says or for a time that doubles while it goes on, and is as healthy as before.
+//! A success, a probe that proves the key, and a reset clear everything.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Failures in a row from which a key is not chosen.
+const UNHEALTHY_FROM: u32 = 3;
+/// The first cooldown where the provider does not say how long.
+const FIRST_COOLDOWN: SignedDuration = SignedDuration::from_secs(30);
+/// The longest cooldown of our own making.
+const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_mins(15);
+/// The longest that a provider is believed.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How a key is, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// No failure since the last success.
+    Healthy,
+    /// It failed once or twice; it is chosen all the same.
+    Degraded,
+    /// It is not chosen.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// The status of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "healthy" => Some(Self::Healthy),
+            "degraded" => Some(Self::Degraded),
+            "unhealthy" => Some(Self::Unhealthy),
+            _ => None,
+        }
+    }
+}
+
+/// Why a key is out whatever its failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// A user met a refusal of the key; no probe has confirmed it.
+    ReportedInvalid,
+    /// The provider told a probe that the key does not work.
+    ConfirmedInvalid,
+    /// Its credit or quota is used up.
+    Exhausted,
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// A machine's name for it: an outcome of a report, or a verdict.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a key is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Why it is out, if it is.
+    pub outage: Option<Outage>,
+    /// Until when it is not chosen because of its rate limit.
+    pub cooling_until: Option<Timestamp>,
+    /// Cooldowns in a row.
+    pub cooldowns: u32,
+    /// What went wrong last, until something goes right.
+    pub last_error: Option<LastError>,
+}
+
+/// What happens to a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A use went well.
+    Succeeded,
+    /// A use failed for another reason than the key's own rights and limits.
+    Failed,
+    /// The provider throttled a use, and may have said for how long.
+    RateLimited(Option<Duration>),
+    /// The provider refused the key.
+    RefusedInUse,
+    /// The provider said that there is no credit left.
+    OutOfCredit,
+    /// A probe proved the key.
+    Proved,
+    /// The provider told a probe that the key does not work.
+    ProvedInvalid(String),
+    /// The provider told a probe that the key is good but used up.
+    ProvedExhausted(String),
+    /// A person said to forget what was.
+    Reset,
+}
+
+impl Health {
+    /// In a word.
+    #[must_use]
+    pub fn status(&self) -> HealthStatus {
+        match (self.outage, self.failures) {
+            (Some(_), _) | (None, UNHEALTHY_FROM..) => HealthStatus::Unhealthy,
+            (None, 0) => HealthStatus::Healthy,
+            (None, _) => HealthStatus::Degraded,
+        }
+    }
+
+    /// Until when it cools down, if it does now.
+    #[must_use]
+    pub fn cooling(&self, now: Timestamp) -> Option<Timestamp> {
+        self.cooling_until.filter(|until| now < *until)
+    }
+
+    /// True if a probe could bring it back.
+    #[must_use]
+    pub fn needs_probe(&self) -> bool {
+        self.status() == HealthStatus::Unhealthy || self.cooling_until.is_some()
+    }
+
+    /// Takes in what happened.
+    pub fn on(&mut self, event: Event, now: Timestamp) {
+        let mut failed = |code: &str, message: &str, outage: Option<Outage>| {
+            self.failures = self.failures.saturating_add(1);
+            self.outage = outage.or(self.outage);
+            self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
+        };
+        match event {
+            Event::Succeeded | Event::Proved | Event::Reset => *self = Self::default(),
+            Event::Failed => failed("error", "A use of the key failed.", None),
+            Event::RefusedInUse => failed(
+                "invalid_key",
+                "The provider refused the key in use. It is tested again every five minutes.",
+                Some(Outage::ReportedInvalid),
+            ),
+            Event::OutOfCredit => failed(
+                "insufficient_credits",
+                "The provider says that the key's credit is used up. It is tested again every five minutes.",
+                Some(Outage::Exhausted),
+            ),
+            Event::ProvedInvalid(message) => failed("invalid", &message, Some(Outage::ConfirmedInvalid)),
+            Event::ProvedExhausted(message) => failed("exhausted", &message, Some(Outage::Exhausted)),
+            Event::RateLimited(retry_after) => self.cool_down(retry_after, now),
+        }
+    }
+
+    /// Several reports of one throttling are one cooldown: only what the provider says can make a present one longer.
+    fn cool_down(&mut self, retry_after: Option<Duration>, now: Timestamp) {
+        let told = retry_after.map(|told| SignedDuration::try_from(told).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT));
+        let present = self.cooling(now);
+        let wait = match (told, present) {
+            (Some(told), _) => told,
+            (None, Some(_)) => SignedDuration::ZERO,
+            (None, None) => {
+                let doubled = FIRST_COOLDOWN.checked_mul(1 << self.cooldowns.min(10)).unwrap_or(LONGEST_COOLDOWN);
+                doubled.min(LONGEST_COOLDOWN)
+            }
+        };
+        let until = now.saturating_add(wait).unwrap_or(now);
+        if present.is_none() {
+            self.cooldowns = self.cooldowns.saturating_add(1);
+        }
+        self.cooling_until = Some(present.map_or(until, |present| present.max(until)));
+        let message = "The provider throttles the key.".into();
+        self.last_error = Some(LastError { code: "rate_limited".into(), message, at: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use HealthStatus::{Degraded, Healthy, Unhealthy};
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn after(events: &[Event]) -> Health {
+        let mut health = Health::default();
+        events.iter().for_each(|event| health.on(event.clone(), at(1_000)));
+        health
+    }
+
+    #[test]
+    fn failures_in_a_row_degrade_and_three_disable() {
+        for (failures, status) in [(0, Healthy), (1, Degraded), (2, Degraded), (3, Unhealthy), (7, Unhealthy)] {
+            assert_eq!(after(&vec![Event::Failed; failures]).status(), status, "{failures}");
+        }
+    }
+
+    fn events() -> Vec<Event> {
+        vec![
+            Event::Succeeded,
+            Event::Failed,
+            Event::RateLimited(None),
+            Event::RateLimited(Some(Duration::from_secs(7))),
+            Event::RefusedInUse,
+            Event::OutOfCredit,
+            Event::Proved,
+            Event::ProvedInvalid("?".into()),
+            Event::ProvedExhausted("?".into()),
+            Event::Reset,
+        ]
+    }
+
+    #[test]
+    fn every_pair_of_events_ends_as_the_rules_say() {
+        for first in events() {
+            for second in events() {
+                let health = after(&[first.clone(), second.clone()]);
+                let (before, clears) = (after(std::slice::from_ref(&first)), |event: &Event| {
+                    matches!(event, Event::Succeeded | Event::Proved | Event::Reset)
+                });
+                let expected = match &second {
+                    event if clears(event) => Healthy,
+                    Event::Failed if before.status() == Healthy => Degraded,
+                    Event::Failed | Event::RateLimited(_) => before.status(),
+                    _ => Unhealthy,
+                };
+                assert_eq!(health.status(), expected, "{first:?} {second:?}");
+                assert_eq!(clears(&second), health == Health::default(), "{first:?} {second:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn cooldowns_double_to_a_quarter_of_an_hour_and_count_no_failure() {
+        let mut health = Health::default();
+        let mut now = at(0);
+        for seconds in [30, 60, 120, 240, 480, 900, 900] {
+            health.on(Event::RateLimited(None), now);
+            assert_eq!(health.cooling(now).unwrap().duration_since(now).as_secs(), seconds);
+            health.on(Event::RateLimited(None), now);
+            assert_eq!(health.cooling(now).unwrap().duration_since(now).as_secs(), seconds, "the same throttling");
+            now = health.cooling_until.unwrap();
+            assert_eq!(health.cooling(now), None);
+        }
+        assert_eq!((health.failures, health.status()), (0, Healthy));
+    }
+
+    #[test]
+    fn the_provider_says_how_long_a_cooldown_is() {
+        let mut health = Health::default();
+        health.on(Event::RateLimited(Some(Duration::from_secs(3_600))), at(0));
+        health.on(Event::RateLimited(Some(Duration::from_secs(1))), at(0));
+        assert_eq!(health.cooling(at(0)), Some(at(3_600)));
+        health.on(Event::RateLimited(Some(Duration::MAX)), at(0));
+        assert_eq!(health.cooling(at(0)), Some(at(86_400)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_success_clears_whatever_was_before(chosen in proptest::collection::vec(0usize..10, 0..12)) {
+            let mut all: Vec<Event> = chosen.into_iter().map(|index| events()[index].clone()).collect();
+            all.push(Event::Succeeded);
+            prop_assert_eq!(after(&all), Health::default());
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Counting uses: never over a limit, each use once, whatever the concurrency and whatever answers get lost.
+//!
+//! # Theory of operation
+//! A key's live usage is one item: the minute of the last use, the uses in that minute, the uses in that minute's day. A
+//! use is one conditional UpdateItem that checks every limit and counts, in one of three forms:
+//!
+//! | the item's minute is | the update |
+//! |---|---|
+//! | the present one | adds to both counts if both are under their limits |
+//! | an earlier one of today | starts the minute's count, adds to the day's if that is under its limit |
+//! | of an earlier day | starts both; requires the counts that were read, because those become the day's record first |
+//!
+//! A failed condition gives the item as it is, from which the next form follows, or that the key is at a limit. An
+//! instance whose clock is behind counts in the item's later minute.
+//!
+//! **Once.** The SDK's own retries are off for this call, since a repeated ADD counts twice. Each update instead leaves
+//! its lease's nonce in a set, and requires that it is not there yet: repeating an update whose answer was lost either
+//! counts, or fails and shows the nonce, which means that it had counted. The sets are four, one for each slot of four
+//! seconds in turn; an update clears the two that are next, so that the item stays small, and every attempt at one use
+//! works on the slot in which it began, which stays for four seconds at the least: longer than we try.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use shared::auth::Tenant;
+use shared::table::keys::{self as places, pool};
+use shared::table::{Record, Stored, TableError, refine};
+
+use super::{Keys, number, whole};
+use crate::GROUP;
+use crate::model::{Key, KeyId, Usage, day_of_minute, first_minute_of_day, objection};
+
+/// What is read of a usage item: the nonces are of no use to a reader.
+pub(super) const PROJECTION: &str = "sk, at_minute, minute_count, day_count, last_used_at, generation";
+/// How long a day's record is kept.
+pub(super) const HISTORY: SignedDuration = SignedDuration::from_hours(400 * 24);
+const SLOT_SECONDS: i64 = 4;
+const SLOTS: i64 = 4;
+/// Three attempts of a second each end within the slot's life.
+const UNANSWERED_TRIES: u32 = 3;
+const ATTEMPT: Duration = Duration::from_millis(1_100);
+/// Each failed condition means that others went on, so this ends.
+const TRIES: u32 = 64;
+
+/// The usage item of a new key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fresh {
+    id: KeyId,
+    at_minute: i64,
+    minute_count: u64,
+    day_count: u64,
+}
+
+impl Fresh {
+    pub(super) fn of(id: KeyId) -> Self {
+        Self { id, at_minute: 0, minute_count: 0, day_count: 0 }
+    }
+}
+
+impl Record for Fresh {}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The key that a usage item belongs to.
+pub(super) fn id_of(item: &Item) -> Option<KeyId> {
+    KeyId::parse_sort(item.get("sk")?.as_s().ok()?.rsplit_once('#')?.1)
+}
+
+/// A usage item's counts.
+pub(super) fn of(item: &Item) -> Usage {
+    let last_used_at = whole(item, "last_used_at").and_then(|at| Timestamp::from_millisecond(at).ok());
+    Usage {
+        minute: whole(item, "at_minute").unwrap_or_default(),
+        minute_count: whole(item, "minute_count").unwrap_or_default(),
+        day_count: whole(item, "day_count").unwrap_or_default(),
+        last_used_at,
+    }
+}
+
+/// A provider's keys as they are now, with their live usage.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// The keys.
+    pub keys: Arc<Vec<Key>>,
+    /// The usage of those that have been used.
+    pub usage: HashMap<KeyId, Usage>,
+}
+
+/// What an attempt to count a use came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// It was counted; the usage with it.
+    Granted(Usage),
+    /// The key is at a limit; the usage that says so.
+    Refused(Usage),
+    /// The key has been deleted.
+    Gone,
+}
+
+/// One attempt's answer.
+enum Attempt {
+    Counted,
+    Condition(Option<Item>),
+    Unanswered(TableError),
+}
+
+impl Keys {
+    /// A provider's keys and their live usage: one Query, and another one where a key has changed since the last time.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn pool(&self, tenant: &Tenant, provider: &str) -> Result<Pool, TableError> {
+        let mut usage = HashMap::new();
+        let mut generation = 0;
+        let mut start = None;
+        loop {
+            let query = self
+                .table
+                .client()
+                .query()
+                .table_name(self.table.name())
+                .key_condition_expression("pk = :partition AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":partition", AttributeValue::S(places::integrations(tenant, GROUP)))
+                .expression_attribute_values(":prefix", AttributeValue::S(pool::usage_prefix(provider)))
+                .projection_expression(PROJECTION)
+                .consistent_read(true)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .set_exclusive_start_key(start);
+            let output = query.send().await.map_err(refine)?;
+            for item in output.items.unwrap_or_default() {
+                match id_of(&item) {
+                    Some(id) => usage.extend([(id, of(&item))]),
+                    None => generation = whole(&item, "generation").unwrap_or(generation),
+                }
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(Pool { keys: self.definitions(tenant, provider, generation).await?, usage })
+    }
+
+    async fn definitions(&self, tenant: &Tenant, provider: &str, generation: u64) -> Result<Arc<Vec<Key>>, TableError> {
+        let name = (tenant.clone(), provider.to_owned());
+        if let Some((known, keys)) = self.remembered.get(&name)
+            && known == generation
+        {
+            return Ok(keys);
+        }
+        let partition = places::integrations(tenant, GROUP);
+        let all = self.table.all::<Key>(&partition, places::INTEGRATION).await?;
+        let keys = all.into_iter().map(|Stored { record, .. }| record).filter(|key| key.provider == provider);
+        let keys = Arc::new(keys.collect::<Vec<_>>());
+        // What was read may be newer than the generation, never older; then the next look reads once more.
+        self.remembered.insert(name, (generation, Arc::clone(&keys)));
+        Ok(keys)
+    }
+
+    /// Counts one use of a key, named by `nonce`, if it is under its limits. `seen` is its usage as last known.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer, again and again; the use may have been counted.
+    pub async fn count(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        seen: Usage,
+        nonce: &[u8],
+        now: Timestamp,
+    ) -> Result<Counted, TableError> {
+        let mut usage = seen;
+        let mut unanswered = 0;
+        for _ in 0..TRIES {
+            if objection(key, &usage, now).is_some() {
+                return Ok(Counted::Refused(usage));
+            }
+            let next = Use::of(key, usage, nonce, now);
+            if next.starts_day {
+                self.keep_day(tenant, key.id, &usage).await?;
+            }
+            match self.attempt(tenant, key, &next).await {
+                Attempt::Counted => return Ok(Counted::Granted(next.after)),
+                Attempt::Condition(None) => return Ok(Counted::Gone),
+                Attempt::Condition(Some(item)) => {
+                    usage = of(&item);
+                    if next.was_counted(&item) {
+                        return Ok(Counted::Granted(usage));
+                    }
+                }
+                Attempt::Unanswered(error) => {
+                    unanswered += 1;
+                    if unanswered == UNANSWERED_TRIES {
+                        return Err(error);
+                    }
+                    self.table.pause(unanswered).await;
+                }
+            }
+        }
+        Err(TableError::Contended)
+    }
+
+    /// Writes a finished day's uses into its record. The update that starts the next day requires these very counts, so
+    /// what was written last is right.
+    async fn keep_day(&self, tenant: &Tenant, id: KeyId, usage: &Usage) -> Result<(), TableError> {
+        if usage.day_count == 0 {
+            return Ok(());
+        }
+        let day = day_of_minute(usage.minute);
+        let expires_at = Timestamp::from_second(usage.minute.saturating_mul(60)).unwrap_or_default();
+        let expires_at = expires_at.saturating_add(HISTORY).unwrap_or(expires_at);
+        self.table
+            .client()
+            .update_item()
+            .table_name(self.table.name())
+            .set_key(Some(pool::day(tenant, &id.sort(), &day).attributes()))
+            .update_expression("SET #requests = :requests, expires_at = :expires_at")
+            .expression_attribute_names("#requests", "requests")
+            .expression_attribute_values(":requests", AttributeValue::N(usage.day_count.to_string()))
+            .expression_attribute_values(":expires_at", number(expires_at.as_second()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(refine)?;
+        Ok(())
+    }
+
+    /// The SDK must not repeat a count by itself: only the repetition that looks for its own nonce counts once.
+    fn counting_client(&self) -> &Client {
+        self.counting.get_or_init(|| {
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+            let config = self.table.client().config().to_builder();
+            Client::from_conf(config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build())
+        })
+    }
+
+    async fn attempt(&self, tenant: &Tenant, key: &Key, next: &Use) -> Attempt {
+        let outcome = self
+            .counting_client()
+            .update_item()
+            .table_name(self.table.name())
+            .set_key(Some(pool::usage(tenant, &key.provider, &key.id.sort()).attributes()))
+            .update_expression(&next.update)
+            .condition_expression(&next.condition)
+            .set_expression_attribute_values(Some(next.values.clone()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Attempt::Counted,
+            Err(SdkError::ServiceError(error))
+                if matches!(error.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
+            {
+                match error.into_err() {
+                    UpdateItemError::ConditionalCheckFailedException(failed) => Attempt::Condition(failed.item),
+                    _ => Attempt::Condition(None),
+                }
+            }
+            Err(error) => Attempt::Unanswered(refine(error)),
+        }
+    }
+}
+
+/// One use, as it is written.
+struct Use {
+    update: String,
+    condition: String,
+    values: Item,
+    /// The usage with it.
+    after: Usage,
+    /// True if it is the first of a day.
+    starts_day: bool,
+    slot: String,
+    nonce: Blob,
+}
+
+impl Use {
+    fn of(key: &Key, seen: Usage, nonce: &[u8], now: Timestamp) -> Self {
+        let minute = seen.minute_at(now);
+        let same_minute = minute == seen.minute;
+        let same_day = first_minute_of_day(minute) <= seen.minute;
+        let slot_number = now.as_second().div_euclid(SLOT_SECONDS);
+        let slot = |ahead: i64| format!("r{}", slot_number.saturating_add(ahead).rem_euclid(SLOTS));
+        let (present, next, second_next, before) = (slot(0), slot(1), slot(2), slot(3));
+
+        let nonce = Blob::new(nonce);
+        let mut values = HashMap::from([
+            (":one".to_owned(), number(1)),
+            (":now".to_owned(), number(now.as_millisecond())),
+            (":minute".to_owned(), number(minute)),
+            (":nonce".to_owned(), AttributeValue::B(nonce.clone())),
+            (":nonces".to_owned(), AttributeValue::Bs(vec![nonce.clone()])),
+        ]);
+        let mut conditions = vec![format!("NOT contains({present}, :nonce)")];
+        let below = |name: &str, limit: Option<u64>, conditions: &mut Vec<String>, values: &mut Item| {
+            if let Some(limit) = limit {
+                conditions.push(format!("{name} < :{name}"));
+                values.insert(format!(":{name}"), AttributeValue::N(limit.to_string()));
+            }
+        };
+        let update = if same_minute {
+            conditions.push("at_minute = :minute".into());
+            below("minute_count", key.minute_limit, &mut conditions, &mut values);
+            below("day_count", key.daily_limit, &mut conditions, &mut values);
+            format!(
+                "SET last_used_at = :now ADD minute_count :one, day_count :one, {present} :nonces REMOVE {next}, {second_next}"
+            )
+        } else {
+            // In a minute's first slot the slot before may hold uses of the minute before; later it is a round old.
+            let first_of_minute = now.as_second().rem_euclid(60) < SLOT_SECONDS;
+            let old = if first_of_minute { String::new() } else { format!(", {before}") };
+            let start =
+                format!("SET last_used_at = :now, at_minute = :minute, minute_count = :one, {present} = :nonces");
+            if same_day {
+                conditions.push("at_minute < :minute AND at_minute >= :today".into());
+                values.insert(":today".into(), number(first_minute_of_day(minute)));
+                below("day_count", key.daily_limit, &mut conditions, &mut values);
+                format!("{start} ADD day_count :one REMOVE {next}, {second_next}{old}")
+            } else {
+                conditions.push("at_minute = :seen_minute AND day_count = :seen_count".into());
+                values.insert(":seen_minute".into(), number(seen.minute));
+                values.insert(":seen_count".into(), AttributeValue::N(seen.day_count.to_string()));
+                format!("{start}, day_count = :one REMOVE {next}, {second_next}{old}")
+            }
+        };
+        let after = Usage {
+            minute,
+            minute_count: if same_minute { seen.minute_count.saturating_add(1) } else { 1 },
+            day_count: if same_day { seen.day_count.saturating_add(1) } else { 1 },
+            last_used_at: Some(now),
+        };
+        Self { update, condition: conditions.join(" AND "), values, after, starts_day: !same_day, slot: present, nonce }
+    }
+
+    /// True if an item shows that this use had been counted.
+    fn was_counted(&self, item: &Item) -> bool {
+        let nonces = item.get(&self.slot).and_then(|nonces| nonces.as_bs().ok());
+        nonces.is_some_and(|nonces| nonces.contains(&self.nonce))
+    }
+}

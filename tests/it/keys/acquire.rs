@@ -1,0 +1,165 @@
+//! `POST /api/v1/integrations/acquire`: never over a limit, none lost.
+
+use futures::future::join_all;
+use kit::{Answer, TestApp};
+use serde_json::json;
+
+use super::{PATH, acquire, create, get, report};
+
+async fn at_once(app: &TestApp, clients: usize) -> Vec<Answer> {
+    let path = format!("{PATH}/acquire");
+    let keys = app.keys();
+    let body = json!({ "provider_name": "one" });
+    join_all((0..clients).map(|_| keys.post(&path, &body))).await
+}
+
+fn granted(answers: &[Answer]) -> usize {
+    for answer in answers {
+        assert!(matches!(answer.status.as_u16(), 200 | 429), "{}", answer.text);
+    }
+    answers.iter().filter(|answer| answer.status == 200).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_at_once_are_granted_exactly_the_limit_across_minutes_and_days() {
+    for limit in [1_u64, 10, 100] {
+        let app = TestApp::start().await;
+        // The clock stands 40 s into a minute.
+        let id = create(&app, "one", "sk-0123456789abcdef", json!({ "minute_limit": limit })).await;
+        let expected = usize::try_from(limit).unwrap();
+        for _minute in 0..2 {
+            let mut sum = 0;
+            for _ in 0..expected.div_ceil(64) {
+                sum += granted(&at_once(&app, 64).await);
+            }
+            assert_eq!(sum, expected);
+            let shown = get(&app.keys(), id).await;
+            assert_eq!(shown["minute_count"], limit);
+            app.advance(60);
+        }
+        let _ = app
+            .keys()
+            .patch(&format!("{PATH}/{id}"), &json!({ "minute_limit": null, "daily_limit": 2 * limit + 1 }))
+            .await
+            .expect(200);
+        assert_eq!(granted(&at_once(&app, 64).await), 1, "the day had one left");
+        app.advance(86_400);
+        let _ = app.keys().patch(&format!("{PATH}/{id}"), &json!({ "daily_limit": limit })).await.expect(200);
+        let mut sum = 0;
+        for _ in 0..expected.div_ceil(64) {
+            sum += granted(&at_once(&app, 64).await);
+        }
+        assert_eq!(sum, expected);
+        let chart = app.keys().get(&format!("{PATH}/{id}/usage")).await.expect(200);
+        let days = chart["days"].as_array().unwrap();
+        assert_eq!(days.len(), 30);
+        assert_eq!(days[28]["requests"], 2 * limit + 1, "the day before is kept, exactly");
+        assert_eq!(days[29]["requests"], limit);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_grant_is_counted_while_the_clock_runs_over_midnight() {
+    let app = TestApp::start().await;
+    // Three seconds before midnight.
+    app.advance(12_797);
+    let limits = json!({ "minute_limit": 40, "daily_limit": 70 });
+    let id = create(&app, "one", "sk-0123456789abcdef", limits).await;
+    let keys = app.keys();
+    let clients = (0..64).map(|number| {
+        let (app, keys) = (&app, &keys);
+        async move {
+            let mut granted = 0;
+            for _ in 0..4 {
+                let body = json!({ "provider_name": "one" });
+                let answer = keys.post(&format!("{PATH}/acquire"), &body).await;
+                assert!(matches!(answer.status.as_u16(), 200 | 429), "{}", answer.text);
+                granted += u64::from(answer.status == 200);
+                if number == 0 {
+                    app.advance(2);
+                }
+            }
+            granted
+        }
+    });
+    let granted: u64 = join_all(clients).await.into_iter().sum();
+    let chart = app.keys().get(&format!("{PATH}/{id}/usage")).await.expect(200);
+    assert_eq!(chart["totals"]["requests"], granted, "none is lost and none is counted twice");
+    let of = |day: usize| chart["days"][day]["requests"].as_u64().unwrap();
+    assert!(of(28) <= 40 && of(29) <= 40, "one minute on each side of midnight: {} {}", of(28), of(29));
+    assert_eq!(of(28) + of(29), granted);
+}
+
+#[tokio::test]
+async fn the_primary_is_first_then_priority_then_the_least_recently_used() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let _slow = create(&app, "one", "sk-0123456789abcdef", json!({ "priority": 1 })).await;
+    let second = create(&app, "one", "sk-0123456789abcdef", json!({ "priority": 5 })).await;
+    let third = create(&app, "one", "sk-0123456789abcdef", json!({ "priority": 5 })).await;
+    let primary = create(&app, "one", "sk-0123456789abcdef", json!({ "is_primary": true, "minute_limit": 1 })).await;
+    let mut chosen = Vec::new();
+    for _ in 0..5 {
+        chosen.push(acquire(&keys, "one").await.0);
+        app.advance(1);
+    }
+    assert_eq!(chosen, [primary, second, third, second, third]);
+}
+
+#[tokio::test]
+async fn an_acquisition_gives_the_credential_and_is_two_calls_once_warm() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let _ = acquire(&keys, "one").await;
+    app.proxy.forget_calls();
+    let answer = keys.post(&format!("{PATH}/acquire"), &json!({ "provider_name": "one", "model": "tiny" })).await;
+    let body = answer.expect(200);
+    assert_eq!(body["credentials"], json!({ "api_key": "sk-0123456789abcdef" }));
+    assert_eq!(body["expires_at"], "2026-05-28T20:36:40Z");
+    assert_eq!(body["integration"]["minute_count"], 2);
+    assert_eq!(app.proxy.operations(), ["Query", "UpdateItem"]);
+    assert!(!app.all_items().await.contains("sk-0123456789abcdef"));
+}
+
+#[tokio::test]
+async fn none_left_says_why_each_was_passed_over_and_when_the_first_is_free() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let path = format!("{PATH}/acquire");
+    let _ = keys.post(&path, &json!({ "provider_name": "one" })).await.expect(404);
+    let full = create(&app, "one", "sk-0123456789abcdef", json!({ "minute_limit": 1, "is_primary": true })).await;
+    let off = create(&app, "one", "sk-0123456789abcdef", json!({ "is_active": false })).await;
+    let cooling = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    assert_eq!(acquire(&keys, "one").await.0, full);
+    let (id, lease) = acquire(&keys, "one").await;
+    assert_eq!(id, cooling);
+    let reported = report(&keys, &lease, "rate_limited").await;
+    assert_eq!((&reported["health_status"], &reported["consecutive_failures"]), (&json!("healthy"), &json!(0)));
+    let answer = keys.post(&path, &json!({ "provider_name": "one" })).await;
+    let body = answer.expect(429);
+    assert_eq!(answer.header("retry-after"), Some("20"), "the minute ends before the cooldown");
+    let detail = body["detail"].as_array().unwrap();
+    let reasons: Vec<_> =
+        detail.iter().map(|one| (one["integration_id"].as_u64().unwrap(), one["reason"].as_str().unwrap())).collect();
+    assert_eq!(reasons, [(full, "minute_limit"), (off, "inactive"), (cooling, "cooling_down")]);
+    let globex = app.keys_as(&app.tenant("globex").tokens.admin);
+    let _ = globex.post(&path, &json!({ "provider_name": "one" })).await.expect(404);
+}
+
+#[tokio::test]
+async fn the_same_idempotency_key_gives_the_same_lease_and_counts_once() {
+    let app = TestApp::start().await;
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let keys = app.keys().header("idempotency-key", "a job of mine");
+    let path = format!("{PATH}/acquire");
+    let first = keys.post(&path, &json!({ "provider_name": "one" })).await;
+    app.advance(3_600);
+    let second = keys.post(&path, &json!({ "provider_name": "one" })).await;
+    assert_eq!(first.str("/lease_id"), second.str("/lease_id"));
+    assert_eq!(second.str("/credentials/api_key"), "sk-0123456789abcdef");
+    assert_eq!(first.str("/expires_at"), second.str("/expires_at"));
+    assert_eq!(get(&app.keys(), id).await["daily_count"], 1);
+    assert!(!app.all_items().await.contains("sk-0123456789abcdef"));
+    let _ = keys.post(&path, &json!({ "provider_name": "two" })).await.expect(409);
+}
