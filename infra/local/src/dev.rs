@@ -189,6 +189,9 @@ impl Ready<'_> {
         writeln!(out, "  tokens    {}", self.folder.join(demo::FILE).display())?;
         let Some(tenant) = self.file.tenants.first() else { return Ok(()) };
         writeln!(out, "\nPaste these into another terminal:\n")?;
+        if let Some(wallets) = self.file.groups.get("wallets") {
+            self.wallets(out, &wallets.base_url, tenant)?;
+        }
         if let Some(services) = self.file.groups.get("services") {
             self.services(out, &services.base_url, tenant)?;
         }
@@ -198,8 +201,20 @@ impl Ready<'_> {
         writeln!(out, "\nCtrl-C stops it.")
     }
 
+    fn wallets(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
+        writeln!(out, "# wallets: connect a Bitcoin address, find it once its history is in, take it away")?;
+        writeln!(out, "API={base}/v1/integrations")?;
+        writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
+        writeln!(out, "CLIENT='X-Client-Id: {}' SECRET='X-Client-Secret: {}'", tenant.client_id, tenant.client_secret)?;
+        match self.demo {
+            Some(demo) => writeln!(out, "ADDRESS={}", demo.bitcoin_address)?,
+            None => writeln!(out, "ADDRESS=bc1…   # put an address of your own here")?,
+        }
+        writeln!(out, "{}", WALLETS_LINES)
+    }
+
     fn services(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
-        writeln!(out, "# services: connect Slack, send through it, see a test fail, take it away")?;
+        writeln!(out, "\n# services: connect Slack, send through it, see a test fail, take it away")?;
         writeln!(out, "API={base}/api/integrations")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
         match self.demo {
@@ -225,7 +240,15 @@ impl Ready<'_> {
     }
 }
 
-/// Nothing but curl, grep and head is needed. `$JSON` keeps the lines short.
+/// Nothing but curl, grep and head is needed.
+const WALLETS_LINES: &str = r#"ask() { curl -sS -H "$AUTH" -H "$CLIENT" -H "$SECRET" -H 'Content-Type: application/json' "$@"; }
+ID=$(ask $API -d '{"provider":"bitcoin","address":"'$ADDRESS'","alias":"Cold storage"}' | grep -o 'wal_[a-z0-9]*' | head -n 1); echo connected $ID
+until ask $API/$ID | grep '"status":"COMPLETED"' >/dev/null; do sleep 0.2; done
+ask "$API?searchedKey=cold"; echo
+ask "$API/$ID/transactions?limit=2"; echo
+ask -X DELETE $API/$ID; echo deleted $ID"#;
+
+/// The same for the services group. `$JSON` keeps the lines short.
 const SERVICES_LINES: &str = r#"JSON='Content-Type: application/json'
 ID=$(curl -sS $API -H "$AUTH" -H "$JSON" -d '{"name":"My Slack","type":"slack","config":{"webhookUrl":"'$SLACK_WEBHOOK_URL'"}}' | grep -o 'int_[a-z0-9]*' | head -n 1); echo created $ID
 curl -sS $API -H "$AUTH"; echo

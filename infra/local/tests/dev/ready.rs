@@ -75,7 +75,9 @@ async fn every_printed_line_works_when_it_is_pasted() {
     for line in stack.lines_to_paste() {
         shown.extend(shell.paste(line).await.unwrap());
     }
-    let Some(([created, listed, read, tested, sent, failed, deleted], keys)) = shown.split_first_chunk() else {
+    let Some((wallets, services)) = shown.split_first_chunk() else { panic!("{shown:?}") };
+    a_history_comes_in(wallets);
+    let Some(([created, listed, read, tested, sent, failed, deleted], keys)) = services.split_first_chunk() else {
         panic!("{shown:?}")
     };
     let id = created.strip_prefix("created ").unwrap();
@@ -118,6 +120,19 @@ fn the_pool_fails_over_and_heals(shown: &[String]) {
     assert_eq!((&json(gone_1)["success"], &json(gone_2)["success"]), (&json!(true), &json!(true)));
 }
 
+/// What the wallets group's lines show.
+fn a_history_comes_in([connected, found, transactions, deleted]: &[String; 4]) {
+    let id = connected.strip_prefix("connected ").unwrap();
+    assert!(id.starts_with("wal_") && id.len() == 25, "{connected}");
+    let found: Value = serde_json::from_str(found).unwrap();
+    let row = &found["data"][0];
+    assert_eq!((&row["walletId"], &row["status"]), (&json!(id), &json!("COMPLETED")));
+    assert_eq!(row["totalTransactions"], fakes::BITCOIN_TRANSACTIONS);
+    let transactions: Value = serde_json::from_str(transactions).unwrap();
+    assert_eq!(transactions["data"].as_array().unwrap().len(), 2);
+    assert_eq!(deleted, &format!("deleted {id}"));
+}
+
 #[tokio::test]
 async fn without_the_sandbox_the_lines_leave_a_place_for_ones_own_webhook() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,6 +142,8 @@ async fn without_the_sandbox_the_lines_leave_a_place_for_ones_own_webhook() {
     assert!(stack.ready[0].ends_with("(the real providers)."), "{:?}", stack.ready);
     let own = stack.ready.iter().find(|line| line.starts_with("SLACK_WEBHOOK_URL=")).unwrap();
     assert!(own.ends_with("# put your own here"), "{own}");
+    let own = stack.ready.iter().find(|line| line.starts_with("ADDRESS=")).unwrap();
+    assert!(own.ends_with("# put an address of your own here"), "{own}");
 }
 
 #[tokio::test]
