@@ -142,6 +142,8 @@ pub struct NewIntegration {
     pub account_name: Option<String>,
     /// What is known of the credential.
     pub checked: Checked,
+    /// How time was kept with the provider meanwhile.
+    pub tempo: Tempo,
 }
 
 /// A change of what an integration is asked with.
@@ -151,6 +153,8 @@ pub struct NewCredentials {
     pub account: Account,
     /// What is known of them.
     pub checked: Checked,
+    /// How time was kept with the provider meanwhile.
+    pub tempo: Tempo,
 }
 
 /// The wallets group's integrations. Every method takes the tenant; another tenant's id is a missing one.
@@ -256,6 +260,18 @@ impl Integrations {
         }
     }
 
+    /// Where an integration's sync stands; at the beginning, if it has never been synced.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn state(&self, tenant: &Tenant, id: &WalletId) -> Result<SyncState, TableError> {
+        match self.table.get::<SyncState>(&Self::state_key(tenant, id)).await {
+            Ok(stored) => Ok(stored.record),
+            Err(TableError::Missing) => Ok(SyncState::default()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds an integration under the names that `reservation` gives, so that a repeated creation ends with one.
     ///
     /// # Errors
@@ -300,7 +316,7 @@ impl Integrations {
             message: None,
             sync: Sync::queued(reservation.at),
         };
-        match self.add(tenant, &integration).await {
+        match self.add(tenant, &integration, Some(SyncState { cursor: None, tempo: new.tempo })).await {
             Ok(()) => Ok(integration),
             // A repetition of a creation that succeeded.
             Err(AddError::Exists) => self.read(tenant, &integration.wallet_id).await,
@@ -315,14 +331,22 @@ impl Integrations {
         }
     }
 
-    /// Adds an integration's items: itself, what makes it the only one, and one to the count.
+    /// Adds an integration's items: itself, where its sync stands, what makes it the only one, and one to the count.
     ///
     /// # Errors
     /// [`AddError`]; nothing is written then, unless the table did not answer.
-    pub async fn add(&self, tenant: &Tenant, integration: &Integration) -> Result<(), AddError> {
+    pub async fn add(
+        &self,
+        tenant: &Tenant,
+        integration: &Integration,
+        state: Option<SyncState>,
+    ) -> Result<(), AddError> {
         let mut transaction = self.table.transaction();
         transaction.create(&Self::key(tenant, &integration.wallet_id), integration)?;
         transaction.add(&keys::count(tenant, GROUP), "count", 1)?;
+        if let Some(state) = state {
+            transaction.put(&Self::state_key(tenant, &integration.wallet_id), &state)?;
+        }
         let before = transaction.len();
         let holder = Identity { wallet_id: integration.wallet_id.clone() };
         for hash in &integration.identities {
@@ -438,6 +462,12 @@ impl Integrations {
             }
             let mut transaction = self.table.transaction();
             transaction.replace(&key, &after, read)?;
+            let state = self.state(tenant, id).await?;
+            transaction.put(
+                &Self::state_key(tenant, id),
+                &SyncState { tempo: new.tempo.clone().after(&state.tempo), ..state },
+            )?;
+            let before_identities = transaction.len();
             let gained: Vec<&String> =
                 after.identities.iter().filter(|hash| !before.identities.contains(hash)).collect();
             for hash in &gained {
@@ -457,7 +487,7 @@ impl Integrations {
                 Err(Uncommitted::Conditions(unmet)) => {
                     self.undo_stage(tenant, id, &owner, staged).await?;
                     if !unmet.contains(&0) {
-                        let taken = unmet.first().and_then(|number| gained.get(number.checked_sub(1)?));
+                        let taken = unmet.first().and_then(|number| gained.get(number.checked_sub(before_identities)?));
                         let holder = match taken {
                             Some(hash) => self.holder(tenant, hash).await?,
                             None => None,

@@ -334,12 +334,7 @@ impl<'a> Worker<'a> {
 
     /// Where the history goes on.
     async fn state(&self, integration: &Integration) -> Result<SyncState, NotStored> {
-        let key = Integrations::state_key(self.tenant, &integration.wallet_id);
-        let stored = match self.wallets.integrations.table.get::<SyncState>(&key).await {
-            Ok(stored) => stored.record,
-            Err(TableError::Missing) => SyncState::default(),
-            Err(error) => return Err(error.into()),
-        };
+        let stored = self.wallets.integrations.state(self.tenant, &integration.wallet_id).await?;
         let anew = integration.sync.mode == Mode::FromStart && !integration.sync.started;
         Ok(if anew { SyncState { cursor: None, ..stored } } else { stored })
     }

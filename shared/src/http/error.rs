@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::auth::Permission;
 use crate::credentials::CredentialError;
@@ -32,6 +33,54 @@ impl Place {
     }
 }
 
+/// What kind of value a field of a JSON body had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// It was not there.
+    Nothing,
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// An array.
+    List,
+    /// An object.
+    Object,
+}
+
+impl Received {
+    /// What kind this value is.
+    #[must_use]
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::Text,
+            Value::Array(_) => Self::List,
+            Value::Object(_) => Self::Object,
+        }
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::Text => "text",
+            Self::List => "list",
+            Self::Object => "object",
+        }
+    }
+}
+
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldProblem {
@@ -46,9 +95,9 @@ pub struct FieldProblem {
     /// What was sent, where it can hold no secret: in the query.
     pub input: Option<String>,
     /// What is accepted, by itself.
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// What kind of value a field had instead. Never the value, which may be secret.
-    pub received: Option<&'static str>,
+    pub received: Option<Received>,
 }
 
 impl FieldProblem {
@@ -80,13 +129,13 @@ impl FieldProblem {
 
     /// The same, saying what is accepted.
     #[must_use]
-    pub fn expecting(self, expected: impl Into<String>) -> Self {
+    pub fn expecting(self, expected: impl Into<Box<str>>) -> Self {
         Self { expected: Some(expected.into()), ..self }
     }
 
     /// The same, saying what kind of value came instead.
     #[must_use]
-    pub fn receiving(self, received: &'static str) -> Self {
+    pub fn receiving(self, received: Received) -> Self {
         Self { received: Some(received), ..self }
     }
 }
@@ -160,7 +209,7 @@ pub enum ApiError {
         /// What was asked for.
         message: String,
         /// Why each was passed over.
-        reasons: serde_json::Value,
+        reasons: Value,
         /// When the first is free again.
         retry_after: Duration,
     },

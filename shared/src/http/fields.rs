@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
+use super::error::Received;
 use super::{ApiError, FieldProblem};
 
 /// The largest body that is taken. Secrets Manager keeps 64 KiB, so nothing larger can be meant.
@@ -132,7 +133,7 @@ impl Fields {
         parse: impl FnOnce(Value) -> Option<T>,
     ) -> Option<T> {
         let value = self.take(name)?;
-        let kind = kind_of(&value);
+        let kind = Received::of(&value);
         let parsed = parse(value);
         if parsed.is_none() {
             let problem = FieldProblem::new(self.at(name), "value", format!("must be {accepted}"));
@@ -151,7 +152,7 @@ impl Fields {
         if !self.values.contains_key(name) {
             self.known.insert(name);
             let problem = FieldProblem::new(self.at(name), "required", format!("is missing: {accepted}"));
-            self.problems.push(problem.expecting(accepted).receiving("nothing"));
+            self.problems.push(problem.expecting(accepted).receiving(Received::Nothing));
             return None;
         }
         self.optional(name, accepted, parse)
@@ -169,18 +170,6 @@ impl Fields {
             self.problem(&name, "unknown", format!("is not a field here; the fields are {known}"));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(ApiError::InvalidInput(self.problems)) }
-    }
-}
-
-/// What a value is, without a word about the value itself.
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "text",
-        Value::Array(_) => "list",
-        Value::Object(_) => "object",
     }
 }
 

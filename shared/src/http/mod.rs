@@ -16,7 +16,7 @@ mod query;
 mod request_id;
 
 pub use api::{Api, Group, Present};
-pub use error::{ApiError, FieldProblem, Place, Problem};
+pub use error::{ApiError, FieldProblem, Place, Problem, Received};
 pub use fields::{Body, Fields, OptionalBody, line};
 pub use idempotency::{Reserved, idempotent};
 pub use query::Query;

@@ -226,6 +226,7 @@ async fn wallets_api_may_do_what_its_operations_need() {
 
 /// What `PATCH` does with credentials, on a secret that is scheduled for deletion.
 async fn change_credentials(app: &TestApp) {
+    use wallets::model::Tempo;
     use wallets::providers::{Account, Checked, entry};
     use wallets::store::{Integrations, NewCredentials, NewIntegration};
 
@@ -242,11 +243,12 @@ async fn change_credentials(app: &TestApp) {
         alias: None,
         account_name: None,
         checked: Checked::default(),
+        tempo: Tempo::default(),
     };
     let id = store.create(&tenant, &app.platform.ids.reserve(), new).await.unwrap().wallet_id;
     let secret = format!("causeway/acme/wallets/{id}");
     app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
-    let new = NewCredentials { account: account("two"), checked: Checked::default() };
+    let new = NewCredentials { account: account("two"), checked: Checked::default(), tempo: Tempo::default() };
     store.change_credentials(&tenant, &id, new, |_| {}).await.unwrap();
 }
 

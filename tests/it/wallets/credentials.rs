@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::auth::Tenant;
 use shared::http::ApiError;
-use wallets::model::{Integration, Status};
+use wallets::model::{Integration, Status, Tempo};
 use wallets::providers::{Account, Checked, Entry, entry};
 use wallets::store::{Integrations, NewCredentials, NewIntegration};
 
@@ -32,12 +32,13 @@ impl Scene {
             alias: None,
             account_name: None,
             checked: checked(account_id),
+            tempo: Tempo::default(),
         };
         self.store.create(&self.tenant, &self.app.platform.ids.reserve(), new).await
     }
 
     async fn change(&self, of: &Integration, key: &str, account_id: Option<&str>) -> Result<Integration, ApiError> {
-        let new = NewCredentials { account: account(key), checked: checked(account_id) };
+        let new = NewCredentials { account: account(key), checked: checked(account_id), tempo: Tempo::default() };
         self.store.change_credentials(&self.tenant, &of.wallet_id, new, |one| one.alias = Some("Changed".into())).await
     }
 
@@ -141,4 +142,27 @@ async fn changes_at_once_end_with_one_of_them_whole() {
     assert!(swept["finished"] == json!(true), "{swept}");
     assert_eq!(scene.key_of(&one).await, kept);
     assert_eq!(scene.app.secret_names().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sync_begins_where_the_test_of_the_credential_stopped_counting() {
+    let scene = Scene::set().await;
+    let new = |last_nonce: u64| Tempo { last_nonce, clock_offset_ms: 7, ..Tempo::default() };
+    let one = NewIntegration {
+        entry: scene.entry,
+        source: "exchange",
+        account: account("k1"),
+        alias: None,
+        account_name: None,
+        checked: checked(None),
+        tempo: new(100),
+    };
+    let one = scene.store.create(&scene.tenant, &scene.app.platform.ids.reserve(), one).await.unwrap();
+    let state = async || scene.store.state(&scene.tenant, &one.wallet_id).await.unwrap();
+    assert_eq!(state().await.tempo, new(100));
+    for (used, expected) in [(200, 200), (150, 200)] {
+        let change = NewCredentials { account: account("k1"), checked: checked(None), tempo: new(used) };
+        scene.store.change_credentials(&scene.tenant, &one.wallet_id, change, |_| {}).await.unwrap();
+        assert_eq!(state().await.tempo.last_nonce, expected, "a nonce is never used again");
+    }
 }

@@ -192,7 +192,7 @@ async fn searches_find_the_most_relevant_first() {
     let expected = json!({ "page": 2, "pageSize": 4, "totalCount": 6, "hasNextPage": false, "hasPreviousPage": true });
     assert_eq!(by_provider["pagination"], expected);
     let id = &listed(&wallets, "pageSize=1", "walletId").await[0];
-    assert_eq!(listed(&wallets, &format!("searchedKey={id}"), "walletId").await, [id.clone()]);
+    assert_eq!(listed(&wallets, &format!("searchedKey={id}"), "walletId").await, std::slice::from_ref(id));
     let _ = wallets.get(&format!("/v1/integrations?searchedKey={}", "x".repeat(257))).await.expect(400);
 }
 

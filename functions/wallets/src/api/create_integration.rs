@@ -30,8 +30,8 @@ pub(super) async fn create_integration(
     let alias = name(&mut fields, "alias").flatten();
     let account_name = name(&mut fields, "accountName").flatten();
     let (entry, source, account) = whose(fields)?;
-    let checked = tested(&wallets, entry, source, &account).await?;
-    let new = NewIntegration { entry, source: source.name(), account, alias, account_name, checked };
+    let (checked, tempo) = tested(&wallets, entry, source, &account).await?;
+    let new = NewIntegration { entry, source: source.name(), account, alias, account_name, checked, tempo };
     let integration = wallets.integrations.create(caller.tenant(), &reservation, new).await?;
     let location = format!("{}/{}", uri.path().trim_end_matches('/'), integration.wallet_id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Detail::of(integration))).into_response())
@@ -89,26 +89,28 @@ fn chains(value: Value) -> Option<Vec<String>> {
     (1..=MOST_CHAINS).contains(&chains.len()).then_some(chains)
 }
 
-/// Tests a credential: what is wrong for certain is refused, what could not be judged is taken with a warning.
+/// Tests a credential: what is wrong for certain is refused, what could not be judged is taken with a warning. What was
+/// learned about the provider's clock and the nonces that were used go along, for the sync to go on from.
 pub(super) async fn tested(
     wallets: &Wallets,
     entry: &Entry,
     source: &dyn Source,
     account: &Account,
-) -> Result<Checked, ApiError> {
+) -> Result<(Checked, Tempo), ApiError> {
     let outside = Outside::new(&wallets.platform, Tempo::default());
-    match providers::check(source, account, &outside).await {
-        Ok(checked) => Ok(checked),
-        Err(trouble) if trouble.is_final() => Err(refused(entry, account, &trouble)),
+    let checked = match providers::check(source, account, &outside).await {
+        Ok(checked) => checked,
+        Err(trouble) if trouble.is_final() => return Err(refused(entry, account, &trouble)),
         Err(trouble) => {
             tracing::info!(provider = entry.id, %trouble, "a credential could not be judged");
             let warning = match trouble {
                 Trouble::Interrupted => "The credential could not be tested in time.".to_owned(),
                 trouble => format!("The credential could not be tested: {trouble}"),
             };
-            Ok(Checked { warnings: vec![warning], ..Checked::default() })
+            Checked { warnings: vec![warning], ..Checked::default() }
         }
-    }
+    };
+    Ok((checked, outside.tempo()))
 }
 
 fn refused(entry: &Entry, account: &Account, trouble: &Trouble) -> ApiError {

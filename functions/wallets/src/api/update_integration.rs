@@ -58,6 +58,6 @@ async fn new_credentials(
         ApiError::field("credentials", "unknown", message)
     })?;
     let (source, account) = entry.read(given).map_err(ApiError::InvalidInput)?;
-    let checked = tested(wallets, entry, source, &account).await?;
-    Ok(NewCredentials { account, checked })
+    let (checked, tempo) = tested(wallets, entry, source, &account).await?;
+    Ok(NewCredentials { account, checked, tempo })
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::http::{ApiError, Place, Problem};
+use shared::http::{ApiError, Place, Problem, Received};
 
 use crate::model::{Category, Integration, Origin, Status};
 use crate::providers;
@@ -132,7 +132,7 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
                     code: problem.code,
                     message: &problem.message,
                     expected: problem.expected.as_deref(),
-                    received: problem.input.as_deref().or(problem.received),
+                    received: problem.input.as_deref().or(problem.received.map(Received::name)),
                 })
                 .collect();
         }

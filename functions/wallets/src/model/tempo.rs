@@ -25,6 +25,12 @@ impl Tempo {
         self.last_nonce = self.last_nonce.saturating_add(1).max(floor);
         self.last_nonce
     }
+
+    /// This one, and never below a nonce that was used before it.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self { last_nonce: self.last_nonce.max(before.last_nonce), ..self }
+    }
 }
 
 #[cfg(test)]
