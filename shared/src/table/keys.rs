@@ -3,11 +3,11 @@
 //! | what | `pk` | `sk` |
 //! |---|---|---|
 //! | an integration | `T#<tenant>#<group>` | `I#<id>` |
-//! | how many integrations a tenant has, where the group tells | `T#<tenant>#<group>` | `COUNT` |
-//! | what makes an account one's only one: the integration that has it | `T#<tenant>#<group>` | `U#<sha256>` |
-//! | where an integration's sync stands | `T#<tenant>#<group>` | `S#<id>` |
-//! | what is left to remove of a deleted integration | `T#<tenant>#<group>` | `R#<id>` |
-//! | a stored transaction of an integration | `T#<tenant>#<group>#X#<id>` | `<kind>#<provider's id>` |
+//! | the number of integrations | `T#<tenant>#wallets` | `COUNT` |
+//! | what makes an account the tenant's only one: the integration that has it | `T#<tenant>#wallets` | `U#<sha256>` |
+//! | where an integration's sync stands | `T#<tenant>#wallets` | `S#<id>` |
+//! | what is left to remove of a deleted integration | `T#<tenant>#wallets` | `R#<id>` |
+//! | a stored transaction of an integration | `T#<tenant>#wallets#X#<id>` | `<kind>#<provider's id>` |
 //! | a key's uses in the present day and minute | `T#<tenant>#keys` | `U#<provider>#<id>` |
 //! | the pool's generation: counts its changes | `T#<tenant>#keys` | `U#<provider>#~` |
 //! | a key's uses of one day | `T#<tenant>#keys` | `D#<id>#<day>` |
