@@ -2,9 +2,9 @@
 //!
 //! A provider holds no state and speaks only through [`Egress`]. It says what its credentials are ([`Entry`]), judges a
 //! key by the cheapest call that proves one and costs nothing ([`KeyProvider::probe`]), and tells a key's money where the
-//! provider does ([`KeyProvider::billing`]). Most providers are a [`row::Row`] of a table: one call, and a rule of their
+//! provider does ([`KeyProvider::billing`]). Most providers are a `row::Row` of a table: one call, and a rule of their
 //! own for its answer; those that speak OpenAI's protocol and tell nothing of money stand together in
-//! [`openai_compatible`], the others have a file each. What several need stands here, once.
+//! `openai_compatible`, the others have a file each. What several need stands here, once.
 //!
 //! What the verdicts rest on: 401 with an API's own body is the key's refusal unless the provider uses it for more; 402 is
 //! used-up credit; 403, 429 and 5xx say nothing of a key unless the provider has words for it that are read here. A public

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //! A key is one item; its credential is one secret, and the item names the version that belongs to it ([`Keys::create`],
-//! [`Keys::rotate`]). Its uses are counted in an item of their own, which is created and deleted with it ([`usage`]).
+//! [`Keys::rotate`]). Its uses are counted in an item of their own, which is created and deleted with it (`usage`).
 //!
 //! Every change of a key that anybody can see raises the *generation* of its provider's pool in the same transaction. An
 //! acquisition reads the generation together with the live usage, so keys can be remembered by generation and are read

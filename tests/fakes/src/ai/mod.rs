@@ -1,10 +1,10 @@
 //! The providers of AI and search keys: what they say to a key, and which of them tell its balance.
 //!
 //! Every provider is one [`AiProvider`]: the same keys in the same conditions behind the provider's own paths, headers,
-//! statuses and bodies. [`openai_like`] has those that speak OpenAI's protocol, [`others`] the rest; each function says
+//! statuses and bodies. `openai_like` has those that speak OpenAI's protocol, `others` the rest; each function says
 //! what it reproduces. What rests on documentation and what on reports is told there too.
 //!
-//! How it works. A [`Behaviour`] is a row: where the key stands in a request, what an unknown key and a throttled one
+//! How it works. A `Behaviour` is a row: where the key stands in a request, what an unknown key and a throttled one
 //! hear, what everybody may read without a key, and what a known key gets. The order is the providers' own: first what
 //! is open, then the throttle, then the key, then what was asked for. A key's [`Condition`] decides the last step.
 //!
