@@ -18,6 +18,7 @@ mod demo;
 pub mod discord;
 pub mod esplora;
 pub mod evm;
+pub mod exchanges;
 pub mod fault;
 mod host;
 pub mod resend;
@@ -34,6 +35,7 @@ pub use crate::demo::Demo;
 use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
+use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
@@ -67,6 +69,8 @@ pub struct Fakes {
     pub evm: EvmNode,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
+    /// Kraken's spot API.
+    pub kraken: Kraken,
 }
 
 impl Fakes {
@@ -87,6 +91,7 @@ impl Fakes {
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
+            kraken: Kraken::start().await?,
         })
     }
 
@@ -103,6 +108,7 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
+            ("KRAKEN", self.kraken.host.origin()),
         ]
     }
 

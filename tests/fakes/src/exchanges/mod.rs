@@ -1,0 +1,3 @@
+//! Exchanges, asked with API keys.
+
+pub mod kraken;
