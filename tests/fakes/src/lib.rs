@@ -35,6 +35,7 @@ pub use crate::demo::Demo;
 use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
+use crate::exchanges::binance::Binance;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
@@ -69,6 +70,8 @@ pub struct Fakes {
     pub evm: EvmNode,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
+    /// Binance's spot and wallet API.
+    pub binance: Binance,
     /// Kraken's spot API.
     pub kraken: Kraken,
 }
@@ -91,6 +94,7 @@ impl Fakes {
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
+            binance: Binance::start().await?,
             kraken: Kraken::start().await?,
         })
     }
@@ -108,6 +112,7 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
+            ("BINANCE", self.binance.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
         ]
     }

@@ -1,3 +1,4 @@
 //! Exchanges, asked with API keys.
 
+pub mod binance;
 pub mod kraken;
