@@ -36,6 +36,7 @@ use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
+use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
@@ -72,6 +73,8 @@ pub struct Fakes {
     pub esplora: Esplora,
     /// Binance's spot and wallet API.
     pub binance: Binance,
+    /// Coinbase's API for its app.
+    pub coinbase: Coinbase,
     /// Kraken's spot API.
     pub kraken: Kraken,
 }
@@ -95,6 +98,7 @@ impl Fakes {
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
             binance: Binance::start().await?,
+            coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
         })
     }
@@ -113,6 +117,7 @@ impl Fakes {
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
             ("BINANCE", self.binance.host.origin()),
+            ("COINBASE", self.coinbase.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
         ]
     }
