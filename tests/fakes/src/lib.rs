@@ -19,6 +19,7 @@ mod demo;
 pub mod discord;
 pub mod esplora;
 pub mod evm;
+pub mod exchanges;
 pub mod fault;
 mod host;
 pub mod resend;
@@ -36,6 +37,9 @@ pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo};
 use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
+use crate::exchanges::binance::Binance;
+use crate::exchanges::coinbase::Coinbase;
+use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
@@ -71,6 +75,12 @@ pub struct Fakes {
     pub evm: EvmNode,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
+    /// Binance's spot and wallet API.
+    pub binance: Binance,
+    /// Coinbase's API for its app.
+    pub coinbase: Coinbase,
+    /// Kraken's spot API.
+    pub kraken: Kraken,
 }
 
 impl Fakes {
@@ -92,6 +102,9 @@ impl Fakes {
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
+            binance: Binance::start().await?,
+            coinbase: Coinbase::start().await?,
+            kraken: Kraken::start().await?,
         })
     }
 
@@ -108,6 +121,9 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
+            ("BINANCE", self.binance.host.origin()),
+            ("COINBASE", self.coinbase.host.origin()),
+            ("KRAKEN", self.kraken.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -1,3 +1,6 @@
 //! Exchanges, asked with API keys.
 
+pub mod binance;
+pub mod coinbase;
+pub mod kraken;
 pub mod signing;

@@ -1,0 +1,5 @@
+//! Exchanges, asked with API keys.
+
+pub mod binance;
+pub mod coinbase;
+pub mod kraken;
