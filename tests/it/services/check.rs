@@ -67,6 +67,26 @@ async fn connect_many(app: &TestApp, count: usize) -> Vec<String> {
     futures::stream::iter(connecting).buffered(8).collect().await
 }
 
+/// Connects Resend twice, in two queues: so many steps does a run that tests both always have.
+async fn connect_two(app: &TestApp) -> [String; 2] {
+    let services = app.services();
+    let first = connect(app, &services, "re_first").await;
+    loop {
+        let second = connect(app, &services, "re_second").await;
+        if queue_of(app, &first).await != queue_of(app, &second).await {
+            return [first, second];
+        }
+        let _ = services.delete(&format!("/api/integrations/{second}")).await.expect(200);
+    }
+}
+
+/// The queue in which an integration waits for its test.
+async fn queue_of(app: &TestApp, id: &str) -> String {
+    let items = app.table.scan().table_name("causeway").send().await.unwrap();
+    let mut found = items.items().iter().filter(|item| item["sk"].as_s().unwrap() == &format!("I#{id}"));
+    found.next().unwrap()["due_queue"].as_s().unwrap().clone()
+}
+
 /// How often Resend was asked, by key.
 fn asked(app: &TestApp) -> BTreeMap<String, usize> {
     let mut asked = BTreeMap::new();
@@ -446,7 +466,7 @@ async fn one_integration_that_cannot_be_claimed_does_not_keep_the_others_waiting
 #[tokio::test]
 async fn a_run_that_fails_anywhere_is_repeated_safely() {
     let app = TestApp::start().await;
-    connect_many(&app, 2).await;
+    connect_two(&app).await;
     app.advance(A_DAY);
     app.proxy.forget_calls();
     check(&app, &app.scheduled_event()).await;
@@ -457,7 +477,7 @@ async fn a_run_that_fails_anywhere_is_repeated_safely() {
     });
     let running = cases.map(async |(step, fault, always)| {
         let app = TestApp::start().await;
-        let ids = connect_many(&app, 2).await;
+        let ids = connect_two(&app).await;
         app.advance(A_DAY);
         let event = app.scheduled_event();
         let injected = app.proxy.inject(fault).at_step(step);
