@@ -25,7 +25,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::fault::{Fault, Faults};
@@ -72,7 +72,7 @@ pub struct Host {
     address: SocketAddr,
     faults: Faults,
     traffic: Traffic,
-    _running: Arc<Running>,
+    running: Arc<Running>,
 }
 
 impl Host {
@@ -91,7 +91,28 @@ impl Host {
             }
         });
         let running = Arc::new(Running { accepting: task.abort_handle(), open });
-        Ok(Self { address, faults, traffic, _running: running })
+        Ok(Self { address, faults, traffic, running })
+    }
+
+    /// Stops listening and ends every connection; for as long as what is returned is kept, the port is nobody else's and
+    /// connecting to it is refused.
+    ///
+    /// # Errors
+    /// When somebody else took the port first.
+    pub async fn close(&self) -> io::Result<TcpSocket> {
+        self.running.end();
+        let mut tries = 0;
+        loop {
+            let held = TcpSocket::new_v4()?;
+            held.set_reuseaddr(true)?;
+            match held.bind(self.address) {
+                Ok(()) => return Ok(held),
+                // The task that listens has yet to hear of it.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < 1_000 => tries += 1,
+                Err(error) => return Err(error),
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The origin that stands for the provider's, such as `http://127.0.0.1:40123`.
@@ -191,10 +212,16 @@ struct Running {
     open: OpenConnections,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn end(&self) {
         self.accepting.abort();
         self.open.sever();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fakes::{Fakes, Fault, Host};
+use fakes::{Fault, Host};
 use futures::future::join_all;
 use kit::TestApp;
 use serde_json::{Value, json};
@@ -51,10 +51,12 @@ fn message(kind: &str) -> Value {
 
 #[tokio::test]
 async fn a_provider_that_is_not_there_is_not_blamed_and_no_message_is_in_doubt() {
-    let mut app = TestApp::start().await;
+    let app = TestApp::start().await;
     let (configs, channels) = configs(&app);
-    // Nobody holds the fakes any more, so their sockets close.
-    app.fakes = Fakes::start().await.unwrap();
+    let mut ports = Vec::new();
+    for host in hosts(&app) {
+        ports.push(host.close().await.unwrap());
+    }
     for (kind, config) in &configs {
         judge(&app, kind, config).await.is_inconclusive("");
     }
