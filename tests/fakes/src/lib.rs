@@ -38,7 +38,9 @@ use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
+use crate::exchanges::bitfinex::Bitfinex;
 use crate::exchanges::coinbase::Coinbase;
+use crate::exchanges::gemini::Gemini;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
@@ -77,8 +79,12 @@ pub struct Fakes {
     pub esplora: Esplora,
     /// Binance's spot and wallet API.
     pub binance: Binance,
+    /// Bitfinex's API.
+    pub bitfinex: Bitfinex,
     /// Coinbase's API for its app.
     pub coinbase: Coinbase,
+    /// Gemini's API.
+    pub gemini: Gemini,
     /// Kraken's spot API.
     pub kraken: Kraken,
 }
@@ -103,7 +109,9 @@ impl Fakes {
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
             binance: Binance::start().await?,
+            bitfinex: Bitfinex::start().await?,
             coinbase: Coinbase::start().await?,
+            gemini: Gemini::start().await?,
             kraken: Kraken::start().await?,
         })
     }
@@ -122,7 +130,9 @@ impl Fakes {
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
             ("BINANCE", self.binance.host.origin()),
+            ("BITFINEX", self.bitfinex.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
+            ("GEMINI", self.gemini.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
