@@ -25,6 +25,7 @@ mod host;
 pub mod resend;
 pub mod sendgrid;
 pub mod slack;
+pub mod solana;
 pub mod telegram;
 pub mod webhook;
 mod wire;
@@ -47,6 +48,7 @@ pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
 use crate::slack::Slack;
+use crate::solana::Solana;
 use crate::telegram::Telegram;
 use crate::webhook::WebhookReceiver;
 
@@ -77,6 +79,8 @@ pub struct Fakes {
     pub evm: EvmNode,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
+    /// A node of Solana.
+    pub solana: Solana,
     /// Binance's spot and wallet API.
     pub binance: Binance,
     /// Bitfinex's API.
@@ -108,6 +112,7 @@ impl Fakes {
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
+            solana: Solana::start().await?,
             binance: Binance::start().await?,
             bitfinex: Bitfinex::start().await?,
             coinbase: Coinbase::start().await?,
@@ -129,6 +134,7 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
+            ("SOLANA_RPC", self.solana.host.origin()),
             ("BINANCE", self.binance.host.origin()),
             ("BITFINEX", self.bitfinex.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),

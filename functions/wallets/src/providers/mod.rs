@@ -42,6 +42,7 @@ static CATALOGUE: &[&Entry] = &[
     &exchanges::gemini::ENTRY,
     &exchanges::kraken::ENTRY,
     &chains::bitcoin::ENTRY,
+    &chains::solana::ENTRY,
 ];
 
 /// Every provider.
