@@ -9,5 +9,8 @@ mod faults;
 mod fixtures;
 mod list_integrations;
 mod list_providers;
+mod providers_apps;
+mod providers_bitfinex;
+mod providers_gemini;
 mod sync;
 mod update_integration;

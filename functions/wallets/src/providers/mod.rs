@@ -14,6 +14,7 @@
 //! [`chains::bitcoin`] for a chain; name its entries in [`CATALOGUE`]; write its fake.
 
 mod account;
+pub mod apps;
 pub mod chains;
 mod entry;
 pub mod exchanges;
@@ -43,6 +44,10 @@ static CATALOGUE: &[&Entry] = &[
     &exchanges::kraken::ENTRY,
     &chains::bitcoin::ENTRY,
     &chains::solana::ENTRY,
+    &apps::LEDGER,
+    &apps::PHANTOM,
+    &apps::TREZOR,
+    &apps::TRUST_WALLET,
 ];
 
 /// Every provider.
