@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use fakes::Fault;
 use fakes::esplora::Esplora;
 use kit::TestApp;
-use local::emulators::{Data, Emulators};
+use local::emulators::{Data, DataFolder, Emulators};
 use local::secrets_manager::Options;
 use local::stack::scheduled_event;
 use local::template::Template;
@@ -189,8 +189,11 @@ async fn page_of_a_sync() {
 
 /// Brings a history of so many transactions in, from a provider that takes so long.
 async fn sync(transactions: usize, latency: usize) {
-    let emulators =
-        Emulators::start(&Template::embedded().unwrap(), "causeway", Data::Memory, Options::default()).await.unwrap();
+    // In a folder the emulator forgets what it has streamed; in memory each write would look through all of it.
+    let folder = tempfile::tempdir().unwrap();
+    let data = Data::Folder(DataFolder::open(folder.path(), true).unwrap());
+    let template = Template::embedded().unwrap();
+    let emulators = Emulators::start(&template, "causeway", data, Options::default()).await.unwrap();
     let esplora = Esplora::start().await.unwrap();
     esplora.receive_many(ADDRESS, transactions);
     let latency = Duration::from_millis(latency as u64);
