@@ -60,7 +60,7 @@ upstreams! {
     Okx = "OKX", "https://www.okx.com";
     /// Bitfinex: `/v2/auth/…`.
     Bitfinex = "BITFINEX", "https://api.bitfinex.com";
-    /// Gemini: `/v1/…`.
+    /// Gemini: `/v1/…`, `/v2/transfers`.
     Gemini = "GEMINI", "https://api.gemini.com";
     /// Etherscan, every chain: `/v2/api?chainid=…`.
     Etherscan = "ETHERSCAN", "https://api.etherscan.io";

@@ -10,6 +10,7 @@
 //! - Inputs carry the output that they spend (`prevout`; null where coins are made), outputs their address.
 //! - Too many requests are 429, in plain text, sometimes without a `Retry-After`.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -45,6 +46,8 @@ type Shared = Arc<Mutex<State>>;
 struct State {
     /// In the order in which they were made.
     transactions: Vec<Transaction>,
+    /// By address: the places of its confirmed transactions, the oldest first.
+    confirmed: HashMap<String, Vec<usize>>,
     made: u64,
     height: u64,
     throttle: Throttle,
@@ -127,8 +130,16 @@ impl Esplora {
         let mut state = lock(&self.state);
         state.height += 1;
         let height = state.height;
-        if let Some(transaction) = state.transactions.iter_mut().find(|one| one.txid == txid) {
-            transaction.height = Some(height);
+        // The newest first: it is mostly the one that was just made.
+        let Some(place) = state.transactions.iter().rposition(|one| one.txid == txid) else { return };
+        let Some(transaction) = state.transactions.get_mut(place) else { return };
+        if transaction.height.replace(height).is_some() {
+            return;
+        }
+        let coins = transaction.inputs.iter().chain(&transaction.outputs);
+        let touched: HashSet<String> = coins.map(|coin| coin.address.clone()).collect();
+        for address in touched {
+            state.confirmed.entry(address).or_default().push(place);
         }
     }
 
@@ -213,10 +224,8 @@ impl State {
 
     /// The newest first.
     fn confirmed(&self, address: &str) -> Vec<&Transaction> {
-        let mut confirmed: Vec<&Transaction> =
-            self.transactions.iter().filter(|one| one.height.is_some() && one.touches(address)).collect();
-        confirmed.sort_by_key(|one| std::cmp::Reverse(one.height));
-        confirmed
+        let places = self.confirmed.get(address).map_or(&[][..], Vec::as_slice);
+        places.iter().rev().filter_map(|place| self.transactions.get(*place)).collect()
     }
 
     fn waiting(&self, address: &str) -> Vec<&Transaction> {

@@ -10,6 +10,7 @@
 //! arrived, [`Faults::release`] lets it continue as if nothing had been wrong.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -83,6 +84,8 @@ pub enum Fault {
     Answer(Answer),
     /// Waits until released, then goes on as usual. If the caller hangs up first, nothing is ever done.
     Hang,
+    /// Takes so long, then goes on as usual: the way to a provider, for benchmarks.
+    Delay(Duration),
     /// Closes the connection without an answer and does nothing.
     Close,
     /// Does the work, then closes the connection without an answer.

@@ -197,6 +197,10 @@ async fn pass(
             gate.faults.hang().await;
             next.run(request).await
         }
+        Some(Fault::Delay(time)) => {
+            tokio::time::sleep(time).await;
+            next.run(request).await
+        }
         Some(Fault::Close) => connection.closed(),
         Some(Fault::LoseAnswer) => {
             next.run(request).await;

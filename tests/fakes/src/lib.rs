@@ -25,6 +25,7 @@ mod host;
 pub mod resend;
 pub mod sendgrid;
 pub mod slack;
+pub mod solana;
 pub mod telegram;
 pub mod webhook;
 mod wire;
@@ -38,13 +39,16 @@ use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
+use crate::exchanges::bitfinex::Bitfinex;
 use crate::exchanges::coinbase::Coinbase;
+use crate::exchanges::gemini::Gemini;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
 use crate::slack::Slack;
+use crate::solana::Solana;
 use crate::telegram::Telegram;
 use crate::webhook::WebhookReceiver;
 
@@ -75,10 +79,16 @@ pub struct Fakes {
     pub evm: EvmNode,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
+    /// A node of Solana.
+    pub solana: Solana,
     /// Binance's spot and wallet API.
     pub binance: Binance,
+    /// Bitfinex's API.
+    pub bitfinex: Bitfinex,
     /// Coinbase's API for its app.
     pub coinbase: Coinbase,
+    /// Gemini's API.
+    pub gemini: Gemini,
     /// Kraken's spot API.
     pub kraken: Kraken,
 }
@@ -102,8 +112,11 @@ impl Fakes {
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
+            solana: Solana::start().await?,
             binance: Binance::start().await?,
+            bitfinex: Bitfinex::start().await?,
             coinbase: Coinbase::start().await?,
+            gemini: Gemini::start().await?,
             kraken: Kraken::start().await?,
         })
     }
@@ -121,8 +134,11 @@ impl Fakes {
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
+            ("SOLANA_RPC", self.solana.host.origin()),
             ("BINANCE", self.binance.host.origin()),
+            ("BITFINEX", self.bitfinex.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
+            ("GEMINI", self.gemini.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));

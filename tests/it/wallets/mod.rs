@@ -2,11 +2,15 @@
 
 mod authorization;
 mod capacity;
+mod chains_solana;
 mod create_integration;
 mod credentials;
 mod faults;
 mod fixtures;
 mod list_integrations;
 mod list_providers;
+mod providers_apps;
+mod providers_bitfinex;
+mod providers_gemini;
 mod sync;
 mod update_integration;

@@ -78,9 +78,15 @@ impl Entry {
             given.chains = self.chains.iter().map(|chain| (*chain).to_owned()).collect();
         }
         self.misplaced(&given)?;
+        let mut takers = self.sources.to_vec();
+        takers.retain(|source| given.xpub.is_none() || source.takes_xpub());
         let mut problems = Vec::new();
-        for source in self.sources {
+        for source in &takers {
             match source.account(&given) {
+                Ok(account) if account.chains.is_empty() && !self.chains.is_empty() => {
+                    let message = format!("names none of those that {} can be on", source.accepted());
+                    return Err(vec![FieldProblem::new("chains", "value", message)]);
+                }
                 Ok(account) => return Ok((*source, account)),
                 Err(found) => problems.push(found),
             }
@@ -93,7 +99,7 @@ impl Entry {
             1 => Err(problems.into_iter().flatten().collect()),
             _ => {
                 let place = if given.xpub.is_some() { "xpub" } else { "address" };
-                let what: Vec<&str> = self.sources.iter().map(|source| source.accepted()).collect();
+                let what: Vec<&str> = takers.iter().map(|source| source.accepted()).collect();
                 Err(vec![FieldProblem::new(place, "value", format!("must be {}", what.join(", or ")))])
             }
         }

@@ -14,6 +14,7 @@
 //! [`chains::bitcoin`] for a chain; name its entries in [`CATALOGUE`]; write its fake.
 
 mod account;
+pub mod apps;
 pub mod chains;
 mod entry;
 pub mod exchanges;
@@ -35,8 +36,19 @@ pub use trouble::Trouble;
 use crate::model::Record;
 
 /// Every provider, in the order of the catalogue.
-static CATALOGUE: &[&Entry] =
-    &[&exchanges::binance::ENTRY, &exchanges::coinbase::ENTRY, &exchanges::kraken::ENTRY, &chains::bitcoin::ENTRY];
+static CATALOGUE: &[&Entry] = &[
+    &exchanges::binance::ENTRY,
+    &exchanges::bitfinex::ENTRY,
+    &exchanges::coinbase::ENTRY,
+    &exchanges::gemini::ENTRY,
+    &exchanges::kraken::ENTRY,
+    &chains::bitcoin::ENTRY,
+    &chains::solana::ENTRY,
+    &apps::LEDGER,
+    &apps::PHANTOM,
+    &apps::TREZOR,
+    &apps::TRUST_WALLET,
+];
 
 /// Every provider.
 #[must_use]

@@ -1,5 +1,7 @@
 //! Exchanges, asked with API keys.
 
 pub mod binance;
+pub mod bitfinex;
 pub mod coinbase;
+pub mod gemini;
 pub mod kraken;

@@ -1,6 +1,9 @@
 //! Exchanges, asked with API keys.
 
 pub mod binance;
+pub mod bitfinex;
 pub mod coinbase;
+pub mod gemini;
 pub mod kraken;
+pub mod loose;
 pub mod signing;
