@@ -3,4 +3,6 @@
 pub mod binance;
 pub mod coinbase;
 pub mod kraken;
+pub mod legs;
+pub mod pace;
 pub mod signing;
