@@ -40,6 +40,7 @@ use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
 use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
+use crate::exchanges::kucoin::Kucoin;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
@@ -81,6 +82,8 @@ pub struct Fakes {
     pub coinbase: Coinbase,
     /// Kraken's spot API.
     pub kraken: Kraken,
+    /// KuCoin's spot API.
+    pub kucoin: Kucoin,
 }
 
 impl Fakes {
@@ -105,6 +108,7 @@ impl Fakes {
             binance: Binance::start().await?,
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
+            kucoin: Kucoin::start().await?,
         })
     }
 
@@ -124,6 +128,7 @@ impl Fakes {
             ("BINANCE", self.binance.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
+            ("KUCOIN", self.kucoin.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

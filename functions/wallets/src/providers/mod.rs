@@ -35,8 +35,13 @@ pub use trouble::Trouble;
 use crate::model::Record;
 
 /// Every provider, in the order of the catalogue.
-static CATALOGUE: &[&Entry] =
-    &[&exchanges::binance::ENTRY, &exchanges::coinbase::ENTRY, &exchanges::kraken::ENTRY, &chains::bitcoin::ENTRY];
+static CATALOGUE: &[&Entry] = &[
+    &exchanges::binance::ENTRY,
+    &exchanges::coinbase::ENTRY,
+    &exchanges::kraken::ENTRY,
+    &exchanges::kucoin::ENTRY,
+    &chains::bitcoin::ENTRY,
+];
 
 /// Every provider.
 #[must_use]

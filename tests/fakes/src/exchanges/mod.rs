@@ -3,3 +3,4 @@
 pub mod binance;
 pub mod coinbase;
 pub mod kraken;
+pub mod kucoin;

@@ -3,6 +3,7 @@
 pub mod binance;
 pub mod coinbase;
 pub mod kraken;
+pub mod kucoin;
 pub mod legs;
 pub mod pace;
 pub mod signing;
