@@ -38,6 +38,7 @@ use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
+use crate::exchanges::bybit::Bybit;
 use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 use crate::exchanges::kucoin::Kucoin;
@@ -78,6 +79,8 @@ pub struct Fakes {
     pub esplora: Esplora,
     /// Binance's spot and wallet API.
     pub binance: Binance,
+    /// Bybit's API, version 5.
+    pub bybit: Bybit,
     /// Coinbase's API for its app.
     pub coinbase: Coinbase,
     /// Kraken's spot API.
@@ -106,6 +109,7 @@ impl Fakes {
             evm: EvmNode::start().await?,
             esplora: Esplora::start().await?,
             binance: Binance::start().await?,
+            bybit: Bybit::start().await?,
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
             kucoin: Kucoin::start().await?,
@@ -126,6 +130,7 @@ impl Fakes {
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
             ("ESPLORA", self.esplora.host.origin()),
             ("BINANCE", self.binance.host.origin()),
+            ("BYBIT", self.bybit.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
             ("KUCOIN", self.kucoin.host.origin()),

@@ -37,6 +37,7 @@ use crate::model::Record;
 /// Every provider, in the order of the catalogue.
 static CATALOGUE: &[&Entry] = &[
     &exchanges::binance::ENTRY,
+    &exchanges::bybit::ENTRY,
     &exchanges::coinbase::ENTRY,
     &exchanges::kraken::ENTRY,
     &exchanges::kucoin::ENTRY,

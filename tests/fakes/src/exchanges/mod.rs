@@ -1,6 +1,7 @@
 //! Exchanges, asked with API keys.
 
 pub mod binance;
+pub mod bybit;
 pub mod coinbase;
 pub mod kraken;
 pub mod kucoin;
