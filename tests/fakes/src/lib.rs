@@ -42,6 +42,7 @@ use crate::exchanges::bybit::Bybit;
 use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 use crate::exchanges::kucoin::Kucoin;
+use crate::exchanges::okx::Okx;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
@@ -87,6 +88,8 @@ pub struct Fakes {
     pub kraken: Kraken,
     /// KuCoin's spot API.
     pub kucoin: Kucoin,
+    /// OKX's API, version 5.
+    pub okx: Okx,
 }
 
 impl Fakes {
@@ -113,6 +116,7 @@ impl Fakes {
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
             kucoin: Kucoin::start().await?,
+            okx: Okx::start().await?,
         })
     }
 
@@ -134,6 +138,7 @@ impl Fakes {
             ("COINBASE", self.coinbase.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
             ("KUCOIN", self.kucoin.host.origin()),
+            ("OKX", self.okx.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -41,6 +41,7 @@ static CATALOGUE: &[&Entry] = &[
     &exchanges::coinbase::ENTRY,
     &exchanges::kraken::ENTRY,
     &exchanges::kucoin::ENTRY,
+    &exchanges::okx::ENTRY,
     &chains::bitcoin::ENTRY,
 ];
 

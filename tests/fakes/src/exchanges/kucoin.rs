@@ -185,6 +185,11 @@ impl Kucoin {
         self.exchange(owner, Kind::Recent, time, symbol, paid, got);
     }
 
+    /// Books a transfer from the main account to the present trading account, in the ledger of the latter.
+    pub fn transfer(&self, owner: &str, time: i64, currency: &str, amount: &str) {
+        self.enter(owner, Kind::Recent, time, ("TRANSFER", "in"), (currency, amount, "0"), &Value::Null);
+    }
+
     fn exchange(&self, owner: &str, kind: Kind, time: i64, symbol: &str, paid: (&str, &str, &str), got: (&str, &str)) {
         let number = lock(&self.state).rows.len();
         let context =

@@ -5,3 +5,4 @@ pub mod bybit;
 pub mod coinbase;
 pub mod kraken;
 pub mod kucoin;
+pub mod okx;

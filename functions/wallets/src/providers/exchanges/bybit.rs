@@ -485,18 +485,16 @@ impl Logged {
 
     fn leg(self) -> Option<Leg> {
         let number = |text: &str| {
-            if text.is_empty() { Some(Quantity::zero()) } else { Quantity::parse(text) }
+            let quantity = if text.is_empty() { Some(Quantity::zero()) } else { Quantity::parse(text) };
+            quantity?.decimal()
         };
         let kind = self.record_kind();
         let is_shared = matches!(kind, RecordKind::Trade | RecordKind::Conversion) && !self.trade_id.is_empty();
-        Some(Leg {
-            kind,
-            time: Timestamp::from_millisecond(self.transaction_time.parse().ok()?).ok()?,
-            amount: (number(&self.cash_flow)?.decimal()? + number(&self.funding)?.decimal()?).into(),
-            fee: number(&self.fee)?,
-            reference: if is_shared { format!("{}:{}", self.trade_id, self.order_id) } else { self.id },
-            asset: self.currency,
-        })
+        let reference = if is_shared { format!("{}:{}", self.trade_id, self.order_id) } else { self.id };
+        let time = Timestamp::from_millisecond(self.transaction_time.parse().ok()?).ok()?;
+        let fee = number(&self.fee)?;
+        let change = number(&self.cash_flow)? + number(&self.funding)? - fee;
+        Some(Leg::of_change((kind, reference), time, self.currency, change, fee))
     }
 }
 
@@ -731,13 +729,15 @@ mod tests {
         for number in 0..130 {
             fake.trade("k", NOW - 100 * DAY + number, ("USDT", "-25", "0"), ("ETH", "0.01", "0.00001"));
         }
+        // A single entry before pairs: pages end between two legs.
+        fake.enter("k", NOW - 100 * DAY + 130, "TRANSFER_IN", ("USDT", "100", "", ""));
         fake.enter("k", NOW - 50 * DAY, "SETTLEMENT", ("USDT", "", "-0.5", "0"));
-        fake.enter("k", NOW - 49 * DAY, "BONUS", ("USDT", "5", "", ""));
+        fake.enter("k", NOW - 49 * DAY, "BONUS", ("USDT", "5", "", "-0.25"));
         fake.trade("k", NOW - 800 * DAY, ("USDT", "-25", "0"), ("ETH", "0.01", "0.00001"));
         let (records, end) = world.walk(&Bybit, &account, None).await.unwrap();
         let of = |kind| records.iter().filter(|record| record.kind == kind).count();
         assert_eq!((of(RecordKind::Deposit), of(RecordKind::Withdrawal)), (2, 1), "what waits is not counted");
-        assert_eq!((of(RecordKind::Conversion), of(RecordKind::Reward), of(RecordKind::Ledger)), (120, 1, 1));
+        assert_eq!((of(RecordKind::Conversion), of(RecordKind::Reward), of(RecordKind::Ledger)), (120, 1, 2));
         assert_eq!(of(RecordKind::Trade), 130, "what is older than two years is not told");
         let key = |record: &Record| format!("{:?} {}", record.kind, record.provider_id);
         let ids: HashSet<String> = records.iter().map(key).collect();
@@ -747,8 +747,10 @@ mod tests {
             assert_eq!(record.received, Amount::of(Quantity::parse("0.01").unwrap(), "ETH"));
             assert_eq!(record.fee, Amount::of(Quantity::parse("0.00001").unwrap(), "ETH"));
         }
-        let funding = records.iter().find(|record| record.kind == RecordKind::Ledger).unwrap();
-        assert_eq!(funding.sent, Amount::of(Quantity::parse("0.5").unwrap(), "USDT"));
+        let rebate = records.iter().find(|record| record.kind == RecordKind::Reward).unwrap();
+        assert_eq!((&rebate.received, &rebate.fee), (&Amount::of(Quantity::parse("5.25").unwrap(), "USDT"), &None));
+        let paid = records.iter().find(|record| record.kind == RecordKind::Ledger && record.sent.is_some()).unwrap();
+        assert_eq!(paid.sent, Amount::of(Quantity::parse("0.5").unwrap(), "USDT"), "funding");
 
         world.clock.advance(SignedDuration::from_hours(1));
         fake.set_clock(NOW + 3_600_000);

@@ -434,14 +434,8 @@ impl LedgerEntry {
         let fee = if self.fee.is_empty() { Quantity::zero() } else { Quantity::parse(&self.fee)? };
         let size = Quantity::parse(&self.amount)?.abs().decimal()?;
         let change = if self.direction == "out" { -size } else { size };
-        Some(Leg {
-            reference,
-            kind,
-            time: Timestamp::from_millisecond(self.created_at.parse().ok()?).ok()?,
-            asset: self.currency,
-            amount: (change + fee.decimal()?).into(),
-            fee,
-        })
+        let time = Timestamp::from_millisecond(self.created_at.parse().ok()?).ok()?;
+        Some(Leg::of_change((kind, reference), time, self.currency, change, fee.decimal()?))
     }
 }
 
@@ -629,14 +623,17 @@ mod tests {
         for number in 0..620 {
             fake.old_trade("k", NOW - 200 * DAY + number, "BTC-USDT", ("USDT", "20", "0.02"), ("BTC", "0.001"));
         }
+        // A single entry before pairs: pages end between two legs.
+        fake.reward("k", NOW - 200 * DAY + 620, "KCS", "0.5");
         for number in 0..330 {
             fake.trade("k", NOW - 2 * DAY + number, "ETH-USDT", ("ETH", "0.01", "0"), ("USDT", "25"));
         }
+        fake.transfer("k", NOW - 2 * DAY + 330, "USDT", "25");
         fake.trade("k", NOW - 10 * DAY, "ETH-USDT", ("ETH", "0.01", "0"), ("USDT", "25"));
         let (records, end) = world.walk(&Kucoin, &account, None).await.unwrap();
         let of = |kind| records.iter().filter(|record| record.kind == kind).count();
         assert_eq!((of(RecordKind::Deposit), of(RecordKind::Withdrawal)), (1, 1), "what waits is not counted");
-        assert_eq!(of(RecordKind::Reward), 1);
+        assert_eq!((of(RecordKind::Reward), of(RecordKind::Ledger)), (2, 1));
         assert_eq!(of(RecordKind::Trade), 950, "what is older than three days is not told");
         let ids: HashSet<&str> = records.iter().map(|record| record.provider_id.as_str()).collect();
         assert_eq!(ids.len(), records.len());

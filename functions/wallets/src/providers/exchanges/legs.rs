@@ -39,6 +39,21 @@ pub struct Leg {
     pub fee: Quantity,
 }
 
+impl Leg {
+    /// A leg of which the change is told with the fee as a part of it. A fee below nothing is a rebate: it came in.
+    #[must_use]
+    pub fn of_change(
+        (kind, reference): (RecordKind, String),
+        time: Timestamp,
+        asset: String,
+        change: Decimal,
+        fee: Decimal,
+    ) -> Self {
+        let fee = fee.max(Decimal::ZERO);
+        Self { reference, kind, time, asset, amount: (change + fee).into(), fee: fee.into() }
+    }
+}
+
 /// The events that are whole, and the legs of those that may have more on the next page. On the last page all are whole.
 #[must_use]
 pub fn events(mut legs: Vec<Leg>, is_last: bool) -> (Vec<Record>, Vec<Leg>) {

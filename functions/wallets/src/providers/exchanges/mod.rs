@@ -6,5 +6,6 @@ pub mod coinbase;
 pub mod kraken;
 pub mod kucoin;
 pub mod legs;
+pub mod okx;
 pub mod pace;
 pub mod signing;
