@@ -8,5 +8,6 @@ mod faults;
 mod fixtures;
 mod list_integrations;
 mod list_providers;
+mod providers;
 mod sync;
 mod update_integration;
