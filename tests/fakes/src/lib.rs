@@ -40,9 +40,12 @@ use crate::esplora::Esplora;
 use crate::evm::EvmNode;
 use crate::exchanges::binance::Binance;
 use crate::exchanges::bitfinex::Bitfinex;
+use crate::exchanges::bybit::Bybit;
 use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::gemini::Gemini;
 use crate::exchanges::kraken::Kraken;
+use crate::exchanges::kucoin::Kucoin;
+use crate::exchanges::okx::Okx;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::resend::Resend;
@@ -85,12 +88,18 @@ pub struct Fakes {
     pub binance: Binance,
     /// Bitfinex's API.
     pub bitfinex: Bitfinex,
+    /// Bybit's API, version 5.
+    pub bybit: Bybit,
     /// Coinbase's API for its app.
     pub coinbase: Coinbase,
     /// Gemini's API.
     pub gemini: Gemini,
     /// Kraken's spot API.
     pub kraken: Kraken,
+    /// KuCoin's spot API.
+    pub kucoin: Kucoin,
+    /// OKX's API, version 5.
+    pub okx: Okx,
 }
 
 impl Fakes {
@@ -115,9 +124,12 @@ impl Fakes {
             solana: Solana::start().await?,
             binance: Binance::start().await?,
             bitfinex: Bitfinex::start().await?,
+            bybit: Bybit::start().await?,
             coinbase: Coinbase::start().await?,
             gemini: Gemini::start().await?,
             kraken: Kraken::start().await?,
+            kucoin: Kucoin::start().await?,
+            okx: Okx::start().await?,
         })
     }
 
@@ -137,9 +149,12 @@ impl Fakes {
             ("SOLANA_RPC", self.solana.host.origin()),
             ("BINANCE", self.binance.host.origin()),
             ("BITFINEX", self.bitfinex.host.origin()),
+            ("BYBIT", self.bybit.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
             ("GEMINI", self.gemini.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
+            ("KUCOIN", self.kucoin.host.origin()),
+            ("OKX", self.okx.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -9,6 +9,7 @@ mod faults;
 mod fixtures;
 mod list_integrations;
 mod list_providers;
+mod providers;
 mod providers_apps;
 mod providers_bitfinex;
 mod providers_gemini;

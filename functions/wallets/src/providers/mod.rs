@@ -39,9 +39,12 @@ use crate::model::Record;
 static CATALOGUE: &[&Entry] = &[
     &exchanges::binance::ENTRY,
     &exchanges::bitfinex::ENTRY,
+    &exchanges::bybit::ENTRY,
     &exchanges::coinbase::ENTRY,
     &exchanges::gemini::ENTRY,
     &exchanges::kraken::ENTRY,
+    &exchanges::kucoin::ENTRY,
+    &exchanges::okx::ENTRY,
     &chains::bitcoin::ENTRY,
     &chains::solana::ENTRY,
     &apps::LEDGER,

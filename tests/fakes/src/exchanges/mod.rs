@@ -2,6 +2,9 @@
 
 pub mod binance;
 pub mod bitfinex;
+pub mod bybit;
 pub mod coinbase;
 pub mod gemini;
 pub mod kraken;
+pub mod kucoin;
+pub mod okx;

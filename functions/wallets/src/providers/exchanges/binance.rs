@@ -32,6 +32,7 @@ use shared::digest::hex;
 use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 
+use super::pace::{pause_for, wait_if_paused, wait_until};
 use super::signing::{Hash, hmac};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
@@ -311,7 +312,7 @@ impl Walk {
     async fn withdrawals(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         let now = outside.now().as_millisecond();
         let last: i64 = outside.note("withdrawals_asked").and_then(|at| at.parse().ok()).unwrap_or_default();
-        wait_until(last.saturating_add(BETWEEN_WITHDRAWALS), now)?;
+        wait_until(NAME, last.saturating_add(BETWEEN_WITHDRAWALS), outside)?;
         outside.set_note("withdrawals_asked", now.to_string());
         let query = format!("{}&offset={}&limit={LIMIT}", self.span(), self.offset);
         let rows: Vec<Withdrawal> = signed(account, outside, "/sapi/v1/capital/withdraw/history", &query).await?;
@@ -566,8 +567,7 @@ async fn signed<T: DeserializeOwned>(
     path: &str,
     query: &str,
 ) -> Result<T, Trouble> {
-    let paused: i64 = outside.note("paused_until").and_then(|at| at.parse().ok()).unwrap_or_default();
-    wait_until(paused, outside.now().as_millisecond())?;
+    wait_if_paused(NAME, outside)?;
     let separator = if query.is_empty() { "" } else { "&" };
     let timestamp = outside.provider_now().as_millisecond();
     let query = format!("{query}{separator}recvWindow=10000&timestamp={timestamp}");
@@ -579,22 +579,13 @@ async fn signed<T: DeserializeOwned>(
     read(&outside.send(NAME, request).await?, outside)
 }
 
-/// Asks to wait if `until` is still to come; both in milliseconds.
-fn wait_until(until: i64, now: i64) -> Result<(), Trouble> {
-    match u64::try_from(until.saturating_sub(now)) {
-        Ok(left) if left > 0 => Err(Trouble::Wait { provider: NAME, for_: Duration::from_millis(left) }),
-        _ => Ok(()),
-    }
-}
-
 const NO_SUCH_PAIR: &str = "Binance does not know this pair.";
 
 fn read<T: DeserializeOwned>(answer: &Answer, outside: &Outside<'_>) -> Result<T, Trouble> {
     let used: u32 = answer.header("x-mbx-used-weight-1m").and_then(|used| used.parse().ok()).unwrap_or_default();
     if used >= WEIGHT_LIMIT {
         let minutes = outside.provider_now().as_millisecond().div_euclid(60_000) + 1;
-        let ahead = minutes * 60_000 - outside.provider_now().as_millisecond();
-        outside.set_note("paused_until", (outside.now().as_millisecond() + ahead).to_string());
+        pause_for(minutes * 60_000 - outside.provider_now().as_millisecond(), outside);
     }
     if answer.is_success() {
         return answer.json().ok_or_else(|| Trouble::unreadable(NAME));

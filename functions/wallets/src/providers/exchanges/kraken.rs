@@ -16,12 +16,11 @@
 //!
 //! Facts: docs.kraken.com, "Spot REST authentication", "Get Ledgers Info", "Get API Key Info", "Rate limits".
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,18 +28,15 @@ use serde_json::Value;
 use shared::egress::Upstream;
 use shared::http::FieldProblem;
 
+use super::legs::{Leg, events};
 use super::signing::{Hash, base64, decoded, hmac_with, sha256};
-use crate::model::{Amount, Category, Quantity, Record, RecordKind};
+use crate::model::{Category, Quantity, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
 
 const NAME: &str = "Kraken";
 const PAGE: usize = 50;
 /// What came in so shortly before a walk may not be in the ledger yet; the next walk looks at it again.
 const OVERLAP_SECONDS: i64 = 3_600;
-/// Legs of one event are not further apart.
-const LEGS_SPAN: SignedDuration = SignedDuration::from_secs(5);
-/// So many legs are kept in a cursor at most.
-const KEPT: usize = 200;
 /// The counter of calls, in thousandths: where the limit is, and how many milliseconds take one off.
 const COUNTER_LIMIT: i64 = 15_000;
 const COUNTER_DECAY_MS: i64 = 3;
@@ -156,15 +152,8 @@ impl Walk {
         for entry in page.ledger.into_values() {
             legs.push(entry.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
         }
-        legs.sort_by_key(|leg| leg.time);
-        if !is_last {
-            let edge = legs.first().and_then(|oldest| oldest.time.checked_add(LEGS_SPAN).ok());
-            let young = |leg: &&Leg| edge.is_some_and(|edge| leg.time <= edge);
-            let open: HashSet<String> =
-                legs.iter().take(KEPT).take_while(young).map(|leg| leg.reference.clone()).collect();
-            (self.kept, legs) = legs.into_iter().partition(|leg| open.contains(&leg.reference));
-        }
-        let records = events(legs);
+        let (records, kept) = events(legs, is_last);
+        self.kept = kept;
         self.records += records.len();
         let settled = self.offset.saturating_sub(self.kept.len());
         let expected = page.count.filter(|_| settled > 0).map(|count| (count * self.records).div_ceil(settled));
@@ -175,51 +164,6 @@ impl Walk {
         };
         Ok(Fetched { records, next, expected: expected.and_then(|expected| u64::try_from(expected).ok()) })
     }
-}
-
-/// One entry of the ledger, as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Leg {
-    #[serde(rename = "r")]
-    reference: String,
-    #[serde(rename = "k")]
-    kind: RecordKind,
-    #[serde(rename = "t")]
-    time: Timestamp,
-    #[serde(rename = "s")]
-    asset: String,
-    #[serde(rename = "a")]
-    amount: Quantity,
-    #[serde(rename = "f")]
-    fee: Quantity,
-}
-
-/// Puts legs together that share a reference.
-fn events(legs: Vec<Leg>) -> Vec<Record> {
-    let mut events: BTreeMap<String, Vec<Leg>> = BTreeMap::new();
-    for leg in legs {
-        events.entry(leg.reference.clone()).or_default().push(leg);
-    }
-    events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect()
-}
-
-fn event(reference: String, legs: &[Leg]) -> Option<Record> {
-    let first = legs.first()?;
-    let mut record = Record::new(first.kind, reference, first.time);
-    let mut changes: BTreeMap<&str, Decimal> = BTreeMap::new();
-    for leg in legs {
-        *changes.entry(&leg.asset).or_default() += leg.amount.decimal()?;
-        record.fee = record.fee.or_else(|| Amount::of(leg.fee.clone(), leg.asset.clone()));
-    }
-    for (asset, change) in changes {
-        let amount = Amount::of(change.into(), asset);
-        if change.is_sign_negative() {
-            record.sent = record.sent.or(amount);
-        } else {
-            record.received = record.received.or(amount);
-        }
-    }
-    Some(record)
 }
 
 #[derive(Deserialize)]
@@ -396,10 +340,13 @@ fn trouble(error: &str, now: Timestamp) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use fakes::exchanges::kraken::{Kraken as Fake, KrakenKey};
     use serde_json::json;
 
     use super::*;
+    use crate::model::Amount;
     use crate::providers::testing::World;
 
     const SECRET: &str = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg==";

@@ -1,0 +1,93 @@
+//! Events that a ledger tells in several entries, its legs: a trade takes one asset and gives another.
+//!
+//! Ledgers are read from the newest entry to the oldest. Legs of one event lie next to each other, but a page may end
+//! between them; so the oldest events of a page are kept, in the cursor, until the next page shows that they are whole.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Amount, Quantity, Record, RecordKind};
+
+/// Legs of one event are not further apart.
+const SPAN: SignedDuration = SignedDuration::from_secs(5);
+/// So many legs are kept at most.
+const KEPT: usize = 200;
+
+/// One entry of a ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Leg {
+    /// What the legs of one event share.
+    #[serde(rename = "r")]
+    pub reference: String,
+    /// What kind of event it is.
+    #[serde(rename = "k")]
+    pub kind: RecordKind,
+    /// When it was booked.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// The asset that came or went.
+    #[serde(rename = "s")]
+    pub asset: String,
+    /// How much of it, without the fee; below nothing if it went.
+    #[serde(rename = "a")]
+    pub amount: Quantity,
+    /// What it cost besides, in the same asset.
+    #[serde(rename = "f")]
+    pub fee: Quantity,
+}
+
+impl Leg {
+    /// A leg of which the change is told with the fee as a part of it. A fee below nothing is a rebate: it came in.
+    #[must_use]
+    pub fn of_change(
+        (kind, reference): (RecordKind, String),
+        time: Timestamp,
+        asset: String,
+        change: Decimal,
+        fee: Decimal,
+    ) -> Self {
+        let fee = fee.max(Decimal::ZERO);
+        Self { reference, kind, time, asset, amount: (change + fee).into(), fee: fee.into() }
+    }
+}
+
+/// The events that are whole, and the legs of those that may have more on the next page. On the last page all are whole.
+#[must_use]
+pub fn events(mut legs: Vec<Leg>, is_last: bool) -> (Vec<Record>, Vec<Leg>) {
+    legs.sort_by_key(|leg| leg.time);
+    let mut kept = Vec::new();
+    if !is_last {
+        let edge = legs.first().and_then(|oldest| oldest.time.checked_add(SPAN).ok());
+        let young = |leg: &&Leg| edge.is_some_and(|edge| leg.time <= edge);
+        let open: HashSet<String> = legs.iter().take(KEPT).take_while(young).map(|leg| leg.reference.clone()).collect();
+        (kept, legs) = legs.into_iter().partition(|leg| open.contains(&leg.reference));
+    }
+    let mut events: BTreeMap<String, Vec<Leg>> = BTreeMap::new();
+    for leg in legs {
+        events.entry(leg.reference.clone()).or_default().push(leg);
+    }
+    let records = events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect();
+    (records, kept)
+}
+
+fn event(reference: String, legs: &[Leg]) -> Option<Record> {
+    let first = legs.first()?;
+    let mut record = Record::new(first.kind, reference, first.time);
+    let mut changes: BTreeMap<&str, Decimal> = BTreeMap::new();
+    for leg in legs {
+        *changes.entry(&leg.asset).or_default() += leg.amount.decimal()?;
+        record.fee = record.fee.or_else(|| Amount::of(leg.fee.clone(), leg.asset.clone()));
+    }
+    for (asset, change) in changes {
+        let amount = Amount::of(change.into(), asset);
+        if change.is_sign_negative() {
+            record.sent = record.sent.or(amount);
+        } else {
+            record.received = record.received.or(amount);
+        }
+    }
+    Some(record)
+}
