@@ -32,11 +32,18 @@ pub use entry::Entry;
 pub use outside::{Lease, Outside};
 pub use trouble::Trouble;
 
+use crate::imports;
 use crate::model::Record;
 
 /// Every provider, in the order of the catalogue.
-static CATALOGUE: &[&Entry] =
-    &[&exchanges::binance::ENTRY, &exchanges::coinbase::ENTRY, &exchanges::kraken::ENTRY, &chains::bitcoin::ENTRY];
+static CATALOGUE: &[&Entry] = &[
+    &exchanges::binance::ENTRY,
+    &exchanges::coinbase::ENTRY,
+    &exchanges::kraken::ENTRY,
+    &imports::kucoin::ENTRY,
+    &chains::bitcoin::ENTRY,
+    &imports::generic::ENTRY,
+];
 
 /// Every provider.
 #[must_use]

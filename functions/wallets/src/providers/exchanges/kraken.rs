@@ -53,7 +53,7 @@ pub static ENTRY: Entry = Entry {
     logo_url: "https://assets.coingecko.com/markets/images/29/large/kraken.jpg",
     sources: &[&Kraken],
     chains: &[],
-    takes_csv: false,
+    takes_csv: true,
     instructions: "On Kraken Pro open Settings, API, Create API key. Tick Query Ledger Entries, under Data, and nothing \
         else: leave everything under Orders and Trades that creates or cancels unticked, and Withdraw too. Do not \
         restrict addresses, set no expiry, and use the key for this service only, because each call must carry a higher \
@@ -179,19 +179,19 @@ impl Walk {
 
 /// One entry of the ledger, as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Leg {
+pub(crate) struct Leg {
     #[serde(rename = "r")]
-    reference: String,
+    pub(crate) reference: String,
     #[serde(rename = "k")]
-    kind: RecordKind,
+    pub(crate) kind: RecordKind,
     #[serde(rename = "t")]
-    time: Timestamp,
+    pub(crate) time: Timestamp,
     #[serde(rename = "s")]
-    asset: String,
+    pub(crate) asset: String,
     #[serde(rename = "a")]
-    amount: Quantity,
+    pub(crate) amount: Quantity,
     #[serde(rename = "f")]
-    fee: Quantity,
+    pub(crate) fee: Quantity,
 }
 
 /// Puts legs together that share a reference.
@@ -203,12 +203,14 @@ fn events(legs: Vec<Leg>) -> Vec<Record> {
     events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect()
 }
 
-fn event(reference: String, legs: &[Leg]) -> Option<Record> {
+/// The legs of one event as its record.
+pub(crate) fn event(reference: String, legs: &[Leg]) -> Option<Record> {
     let first = legs.first()?;
     let mut record = Record::new(first.kind, reference, first.time);
     let mut changes: BTreeMap<&str, Decimal> = BTreeMap::new();
     for leg in legs {
-        *changes.entry(&leg.asset).or_default() += leg.amount.decimal()?;
+        let change = changes.entry(&leg.asset).or_default();
+        *change = change.checked_add(leg.amount.decimal()?)?;
         record.fee = record.fee.or_else(|| Amount::of(leg.fee.clone(), leg.asset.clone()));
     }
     for (asset, change) in changes {
@@ -245,7 +247,7 @@ struct LedgerEntry {
 impl LedgerEntry {
     fn leg(self) -> Option<Leg> {
         Some(Leg {
-            kind: self.record_kind(),
+            kind: record_kind(&self.kind, &self.subtype),
             time: Timestamp::from_duration(SignedDuration::try_from_secs_f64(self.time).ok()?).ok()?,
             amount: Quantity::parse(&self.amount)?,
             fee: Quantity::parse(&self.fee)?,
@@ -253,17 +255,18 @@ impl LedgerEntry {
             asset: self.asset,
         })
     }
+}
 
-    fn record_kind(&self) -> RecordKind {
-        match (self.kind.as_str(), self.subtype.as_str()) {
-            ("trade", _) => RecordKind::Trade,
-            ("deposit", _) => RecordKind::Deposit,
-            ("withdrawal", _) => RecordKind::Withdrawal,
-            ("spend" | "receive" | "sale" | "conversion", _) => RecordKind::Conversion,
-            ("staking" | "reward" | "dividend" | "credit", _) | ("earn", "reward") => RecordKind::Reward,
-            ("rollover", _) => RecordKind::Fee,
-            _ => RecordKind::Ledger,
-        }
+/// What an entry of this type and subtype is.
+pub(crate) fn record_kind(kind: &str, subtype: &str) -> RecordKind {
+    match (kind, subtype) {
+        ("trade", _) => RecordKind::Trade,
+        ("deposit", _) => RecordKind::Deposit,
+        ("withdrawal", _) => RecordKind::Withdrawal,
+        ("spend" | "receive" | "sale" | "conversion", _) => RecordKind::Conversion,
+        ("staking" | "reward" | "dividend" | "credit", _) | ("earn", "reward") => RecordKind::Reward,
+        ("rollover", _) => RecordKind::Fee,
+        _ => RecordKind::Ledger,
     }
 }
 
