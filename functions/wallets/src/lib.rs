@@ -5,11 +5,12 @@
 //! An integration is an item in the table and, where it is asked with something secret, one secret ([`store`]). Whom it is
 //! asked from, with what, and how its history is walked is each source's own, behind one trait ([`providers`]); the
 //! [`model`] knows none of them. Handlers ([`api`]) parse, take the tenant out of the permission check, make one call, and
-//! present. Histories are brought in by [`sync`], page by page, each record once.
+//! present. Histories are brought in by [`sync`], page by page, each record once; or from files, by [`imports`].
 //!
 //! `wallets-api` serves [`api::router`]; `wallets-sync` runs [`sync::SyncJob`] on the table's stream and every minute.
 
 pub mod api;
+pub mod imports;
 pub mod model;
 pub mod providers;
 pub mod store;

@@ -235,7 +235,7 @@ impl Integrations {
         Ok(self.stored(tenant, id).await?.record)
     }
 
-    async fn stored(&self, tenant: &Tenant, id: &WalletId) -> Result<Stored<Integration>, ApiError> {
+    pub(crate) async fn stored(&self, tenant: &Tenant, id: &WalletId) -> Result<Stored<Integration>, ApiError> {
         self.table.get(&Self::key(tenant, id)).await.map_err(not_found)
     }
 
@@ -315,6 +315,7 @@ impl Integrations {
             last_synced_at: None,
             message: None,
             sync: Sync::queued(reservation.at),
+            importing: None,
         };
         match self.add(tenant, &integration, Some(SyncState { cursor: None, tempo: new.tempo })).await {
             Ok(()) => Ok(integration),
@@ -728,7 +729,7 @@ impl From<TableError> for ChangeError {
     }
 }
 
-fn not_found(error: TableError) -> ApiError {
+pub(crate) fn not_found(error: TableError) -> ApiError {
     match error {
         TableError::Missing => ApiError::NotFound { what: "Integration" },
         other => other.into(),

@@ -33,7 +33,7 @@ use shared::table::{Key, Stored, TableError, keys};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::model::{Integration, Mode, Record, WalletId};
+use crate::model::{INTERRUPTED, Integration, Mode, Origin, Record, WalletId};
 use crate::providers::{self, Account, Cursor, Fetched, Lease, Next, Outside, Source, Trouble};
 use crate::store::{Integrations, NotStored, QUEUES, SyncState, queue, sort_of, source_of};
 use crate::{GROUP, Wallets};
@@ -282,6 +282,11 @@ impl<'a> Worker<'a> {
 
     async fn walk(&self, until: Option<Instant>) -> Result<Left, NotStored> {
         let integration = self.integration().await;
+        if integration.origin == Origin::Csv {
+            // Its request died, or ran out of time and was not sent again.
+            self.change(None, |one| one.fail_sync(self.fence, INTERRUPTED.to_owned(), None)).await?;
+            return Ok(Left::Failed);
+        }
         let (source, account) = match self.open(&integration).await {
             Ok(opened) => opened,
             Err(trouble) => return self.troubled(&trouble, None).await,

@@ -12,8 +12,33 @@ use serde_json::{Map, Value};
 use super::error::Received;
 use super::{ApiError, FieldProblem};
 
-/// The largest body that is taken. Secrets Manager keeps 64 KiB, so nothing larger can be meant.
+/// The largest body that is taken, unless a route says otherwise. Secrets Manager keeps 64 KiB, so nothing larger can be
+/// meant.
 const LIMIT: usize = 256 * 1024;
+
+/// How many bytes a body may have on routes that take more than the usual 256 KiB: an extension of their requests, which
+/// must stand around whatever else reads the body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(pub usize);
+
+impl BodyLimit {
+    pub(super) fn of(extensions: &http::Extensions) -> usize {
+        extensions.get::<Self>().map_or(LIMIT, |limit| limit.0)
+    }
+}
+
+/// A body as it was sent, up to the route's [`BodyLimit`].
+#[derive(Debug)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let limit = BodyLimit::of(request.extensions());
+        read(request.into_body(), limit).await.map(Self)
+    }
+}
 
 /// A JSON object that must be there.
 #[derive(Debug)]
@@ -28,7 +53,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let content_type = media_type(&request);
-        let bytes = read(request.into_body()).await?;
+        let limit = BodyLimit::of(request.extensions());
+        let bytes = read(request.into_body(), limit).await?;
         require_json(content_type.as_deref())?;
         Ok(Self(Fields::parse(&bytes)?))
     }
@@ -39,7 +65,8 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let content_type = media_type(&request);
-        let bytes = read(request.into_body()).await?;
+        let limit = BodyLimit::of(request.extensions());
+        let bytes = read(request.into_body(), limit).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(Fields::of(Map::new())));
         }
@@ -60,13 +87,11 @@ fn require_json(media_type: Option<&str>) -> Result<(), ApiError> {
     }
 }
 
-/// Reads a body up to the limit.
-pub(super) async fn read(body: AxumBody) -> Result<Bytes, ApiError> {
-    match Limited::new(body, LIMIT).collect().await {
+/// Reads a body up to `limit`.
+pub(super) async fn read(body: AxumBody, limit: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::PayloadTooLarge { what: "The body", limit: LIMIT })
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge { what: "The body", limit }),
         Err(_) => Err(ApiError::field("body", "value", "could not be read to its end")),
     }
 }

@@ -116,7 +116,7 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
     let request_id = parts.extensions.get::<RequestId>().cloned().ok_or_else(missing)?;
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let route = format!("{} {route}", parts.method);
-    let body = fields::read(body).await?;
+    let body = fields::read(body, fields::BodyLimit::of(&parts.extensions)).await?;
 
     let claim = Claim {
         table: platform.table.clone(),
@@ -253,14 +253,78 @@ impl KeptAnswer {
     }
 }
 
-/// What makes two requests the same: method, path, query and body.
+/// What makes two requests the same: method, path, query and body. What only separates the parts of a form is made up anew
+/// each time it is sent, so it does not count.
 fn fingerprint(idempotency_key: &str, parts: &Parts, body: &Bytes) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, idempotency_key.as_bytes());
     let mut context = hmac::Context::with_key(&key);
     let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
-    for part in [parts.method.as_str().as_bytes(), uri.as_bytes(), body] {
+    let mut add = |part: &[u8]| {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
+    };
+    add(parts.method.as_str().as_bytes());
+    add(uri.as_bytes());
+    let mut rest: &[u8] = body;
+    if let Some(boundary) = boundary(parts) {
+        let boundary = boundary.as_bytes();
+        while let Some(at) = find(rest, boundary) {
+            let (part, after) = rest.split_at(at);
+            add(part);
+            rest = after.get(boundary.len()..).unwrap_or_default();
+        }
     }
+    add(rest);
     hex(context.sign().as_ref())
+}
+
+/// What separates the parts of a form.
+fn boundary(parts: &Parts) -> Option<String> {
+    let value = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (media_type, parameters) = value.split_once(';')?;
+    if !media_type.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let named = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    let (_, boundary) = named.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"))?;
+    let boundary = boundary.trim().trim_matches('"');
+    (!boundary.is_empty()).then(|| format!("--{boundary}"))
+}
+
+/// Where `needle` begins in `bytes`.
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = *needle.first()?;
+    let mut from = 0;
+    loop {
+        let rest = bytes.get(from..)?;
+        let at = from + rest.iter().position(|byte| *byte == first)?;
+        if bytes.get(at..)?.starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(content_type: &str, body: &str) -> String {
+        let request = http::Request::post("/x?a=b").header(header::CONTENT_TYPE, content_type).body(()).unwrap();
+        fingerprint("key", &request.into_parts().0, &Bytes::from(body.to_owned()))
+    }
+
+    #[test]
+    fn a_form_is_the_same_whatever_separates_its_parts() {
+        let form = |boundary: &str, text: &str| {
+            let body = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n{text}\r\n--{boundary}--\r\n"
+            );
+            printed(&format!("multipart/form-data; boundary={boundary}"), &body)
+        };
+        assert_eq!(form("----one", "a"), form("----another", "a"));
+        assert_ne!(form("one", "a"), form("one", "b"));
+        assert_ne!(form("one", "a"), printed("text/csv", "a"));
+        assert_ne!(printed("text/csv", "--one"), printed("text/csv", "--two"));
+    }
 }

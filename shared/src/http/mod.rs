@@ -17,7 +17,7 @@ mod request_id;
 
 pub use api::{Api, Group, Present};
 pub use error::{ApiError, FieldProblem, Place, Problem, Received};
-pub use fields::{Body, Fields, OptionalBody, line};
+pub use fields::{Body, BodyLimit, Fields, OptionalBody, RawBody, line};
 pub use idempotency::{Reserved, idempotent};
 pub use query::Query;
 pub use request_id::RequestId;

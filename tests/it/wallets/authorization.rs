@@ -15,6 +15,7 @@ fn operations(id: &str) -> Vec<(Method, String, &'static str, String)> {
         (Method::GET, "/v1/integrations".into(), "integrations:read", String::new()),
         (Method::GET, "/v1/providers".into(), "integrations:read", String::new()),
         (Method::POST, "/v1/integrations".into(), "integrations:write", create),
+        (Method::POST, "/v1/integrations/csv".into(), "integrations:write", String::new()),
         (Method::GET, own.clone(), "integrations:read", String::new()),
         (Method::PATCH, own.clone(), "integrations:write", json!({ "alias": "x" }).to_string()),
         (Method::DELETE, own.clone(), "integrations:write", String::new()),

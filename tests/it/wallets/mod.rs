@@ -7,6 +7,7 @@ mod create_integration;
 mod credentials;
 mod faults;
 mod fixtures;
+mod import_csv;
 mod list_integrations;
 mod list_providers;
 mod providers;

@@ -16,8 +16,8 @@ use crate::providers::{self, Account, Checked, Entry, Given, Outside, Source, Tr
 use crate::store::NewIntegration;
 
 /// The longest name, in characters.
-const NAME: usize = 200;
-const NAME_ACCEPTED: &str = "text of 1 to 200 characters";
+pub(super) const NAME: usize = 200;
+pub(super) const NAME_ACCEPTED: &str = "text of 1 to 200 characters";
 const MOST_CHAINS: usize = 50;
 
 pub(super) async fn create_integration(

@@ -4,6 +4,8 @@
 mod create_integration;
 mod delete_integration;
 mod get_integration;
+mod import_csv;
+mod input;
 mod list_integrations;
 mod list_providers;
 mod list_transactions;
@@ -11,15 +13,16 @@ mod sync_integration;
 mod update_integration;
 mod wire;
 
-use axum::Router;
 use axum::extract::{FromRequestParts, Path};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, Group, idempotent};
+use shared::http::{Api, ApiError, BodyLimit, Group, idempotent};
 
+use crate::imports::LARGEST;
 use crate::model::WalletId;
 use crate::{GROUP, Wallets};
 
@@ -31,6 +34,10 @@ pub fn router(platform: &Platform) -> Router {
             "/v1/integrations",
             get(list_integrations::list_integrations)
                 .merge(post(create_integration::create_integration).route_layer(acts())),
+        )
+        .route(
+            "/v1/integrations/csv",
+            post(import_csv::import_csv).route_layer(acts()).route_layer(Extension(BodyLimit(LARGEST))),
         )
         .route(
             "/v1/integrations/{walletId}",

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::http::{ApiError, Place, Problem, Received};
 
+use crate::imports::LARGEST;
 use crate::model::{Category, Integration, Origin, Status};
 use crate::providers;
 
@@ -97,6 +98,10 @@ impl Detail {
     }
 }
 
+/// What to do about a file that is too large.
+const TOO_LARGE: &str = "The file is larger than 6 MB. Split it: give each part the header line of the whole, import the first \
+    part, and import the others with the walletId of its answer. Rows that are in two parts are counted once.";
+
 #[derive(Debug, Serialize)]
 struct ErrorBody<'a> {
     error: &'static str,
@@ -156,6 +161,7 @@ fn message(error: &ApiError) -> String {
         | ApiError::CredentialRefused { detail }
         | ApiError::ProviderRefused { detail, .. }
         | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
+        ApiError::PayloadTooLarge { limit: LARGEST, .. } => TOO_LARGE.into(),
         ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")

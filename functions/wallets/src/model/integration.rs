@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::Reservation;
 use shared::credentials::SecretVersion;
 
-use super::{Category, Origin, Status, Sync};
+use super::{Category, Importing, Origin, Status, Sync};
 
 /// `wal_` and 21 lower-case letters and digits, which sort by when the integration was added.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,6 +114,9 @@ pub struct Integration {
     pub message: Option<String>,
     /// How its syncs go.
     pub sync: Sync,
+    /// How the last import of a file went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importing: Option<Importing>,
 }
 
 impl Integration {

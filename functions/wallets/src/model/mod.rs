@@ -1,5 +1,6 @@
 //! Domain types: no runtime, no AWS, no provider.
 
+mod importing;
 mod integration;
 mod record;
 mod search;
@@ -7,6 +8,7 @@ mod sync;
 mod taxonomy;
 mod tempo;
 
+pub use importing::{Claimed, INTERRUPTED, Importing};
 pub use integration::{Integration, SecretPart, Slim, WalletId};
 pub use record::{Amount, Quantity, Record, RecordKind};
 pub use search::Search;

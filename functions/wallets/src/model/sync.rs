@@ -124,7 +124,7 @@ const RENEWED_BELOW: SignedDuration = SignedDuration::from_secs(20);
 
 /// What a worker does.
 impl Integration {
-    fn step(&mut self, step: Step) -> bool {
+    pub(super) fn step(&mut self, step: Step) -> bool {
         match self.status.after(step) {
             Some(status) => {
                 self.status = status;
@@ -172,12 +172,12 @@ impl Integration {
         Some(self.sync.fence)
     }
 
-    fn hold(&mut self, now: Timestamp) {
+    pub(super) fn hold(&mut self, now: Timestamp) {
         self.sync.leased_until = now.checked_add(LEASE).ok();
         self.sync.due_at = self.sync.leased_until;
     }
 
-    fn let_go(&mut self, due_at: Option<Timestamp>) {
+    pub(super) fn let_go(&mut self, due_at: Option<Timestamp>) {
         self.sync.leased_until = None;
         self.sync.due_at = due_at;
     }
@@ -261,7 +261,7 @@ impl Integration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use shared::clock::Ids;
@@ -273,7 +273,7 @@ mod tests {
         Timestamp::from_second(1_780_000_000 + second).unwrap()
     }
 
-    fn integration() -> Integration {
+    pub(in crate::model) fn integration() -> Integration {
         Integration {
             wallet_id: WalletId::of(&Ids::default().reserve()),
             provider: "bitcoin".into(),
@@ -297,6 +297,7 @@ mod tests {
             last_synced_at: None,
             message: None,
             sync: Sync::queued(at(0)),
+            importing: None,
         }
     }
 

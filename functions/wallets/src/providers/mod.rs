@@ -33,6 +33,7 @@ pub use entry::Entry;
 pub use outside::{Lease, Outside};
 pub use trouble::Trouble;
 
+use crate::imports;
 use crate::model::Record;
 
 /// Every provider, in the order of the catalogue.
@@ -51,6 +52,7 @@ static CATALOGUE: &[&Entry] = &[
     &apps::PHANTOM,
     &apps::TREZOR,
     &apps::TRUST_WALLET,
+    &imports::generic::ENTRY,
 ];
 
 /// Every provider.

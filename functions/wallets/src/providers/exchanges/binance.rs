@@ -64,7 +64,7 @@ pub static ENTRY: Entry = Entry {
     logo_url: "https://cdn.jsdelivr.net/gh/spothq/cryptocurrency-icons@0.18.1/svg/color/bnb.svg",
     sources: &[&Binance],
     chains: &[],
-    takes_csv: false,
+    takes_csv: true,
     instructions: "On Binance open Account, API Management, Create API, System generated. Leave only Enable Reading \
         ticked: neither Spot & Margin Trading nor Withdrawals nor Universal Transfer. Leave IP access unrestricted. Copy \
         the API key and the secret key, which is shown once.",

@@ -50,7 +50,7 @@ pub static ENTRY: Entry = Entry {
     logo_url: "https://assets.coingecko.com/markets/images/23/large/Coinbase_Coin_Primary.png",
     sources: &[&Coinbase],
     chains: &[],
-    takes_csv: false,
+    takes_csv: true,
     instructions: "On portal.cdp.coinbase.com open API keys, Secret API keys, Create API key, and choose your portfolio. \
         Tick View only: neither Trade nor Transfer. Leave the IP allowlist empty. Either signature algorithm is taken. \
         Copy the key's name (or id) and its private key, which is shown once.",

@@ -49,7 +49,7 @@ pub static ENTRY: Entry = Entry {
     logo_url: "https://assets.coingecko.com/markets/images/29/large/kraken.jpg",
     sources: &[&Kraken],
     chains: &[],
-    takes_csv: false,
+    takes_csv: true,
     instructions: "On Kraken Pro open Settings, API, Create API key. Tick Query Ledger Entries, under Data, and nothing \
         else: leave everything under Orders and Trades that creates or cancels unticked, and Withdraw too. Do not \
         restrict addresses, set no expiry, and use the key for this service only, because each call must carry a higher \
@@ -189,7 +189,7 @@ struct LedgerEntry {
 impl LedgerEntry {
     fn leg(self) -> Option<Leg> {
         Some(Leg {
-            kind: self.record_kind(),
+            kind: record_kind(&self.kind, &self.subtype),
             time: Timestamp::from_duration(SignedDuration::try_from_secs_f64(self.time).ok()?).ok()?,
             amount: Quantity::parse(&self.amount)?,
             fee: Quantity::parse(&self.fee)?,
@@ -197,17 +197,18 @@ impl LedgerEntry {
             asset: self.asset,
         })
     }
+}
 
-    fn record_kind(&self) -> RecordKind {
-        match (self.kind.as_str(), self.subtype.as_str()) {
-            ("trade", _) => RecordKind::Trade,
-            ("deposit", _) => RecordKind::Deposit,
-            ("withdrawal", _) => RecordKind::Withdrawal,
-            ("spend" | "receive" | "sale" | "conversion", _) => RecordKind::Conversion,
-            ("staking" | "reward" | "dividend" | "credit", _) | ("earn", "reward") => RecordKind::Reward,
-            ("rollover", _) => RecordKind::Fee,
-            _ => RecordKind::Ledger,
-        }
+/// What an entry of this type and subtype is.
+pub(crate) fn record_kind(kind: &str, subtype: &str) -> RecordKind {
+    match (kind, subtype) {
+        ("trade", _) => RecordKind::Trade,
+        ("deposit", _) => RecordKind::Deposit,
+        ("withdrawal", _) => RecordKind::Withdrawal,
+        ("spend" | "receive" | "sale" | "conversion", _) => RecordKind::Conversion,
+        ("staking" | "reward" | "dividend" | "credit", _) | ("earn", "reward") => RecordKind::Reward,
+        ("rollover", _) => RecordKind::Fee,
+        _ => RecordKind::Ledger,
     }
 }
 

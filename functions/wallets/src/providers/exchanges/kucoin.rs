@@ -61,7 +61,7 @@ pub static ENTRY: Entry = Entry {
     logo_url: "https://assets.coingecko.com/markets/images/61/large/kucoin.png",
     sources: &[&Kucoin],
     chains: &[],
-    takes_csv: false,
+    takes_csv: true,
     instructions: "On KuCoin open Account, API Management, Create API, API trading. Choose a passphrase, leave only General \
         ticked (neither Spot, Margin or Futures Trading nor Transfers nor Withdrawals), and choose No under IP restriction. \
         Copy the key and the secret, which is shown once. KuCoin tells trades of the last three days only: import older \

@@ -73,12 +73,15 @@ pub fn events(mut legs: Vec<Leg>, is_last: bool) -> (Vec<Record>, Vec<Leg>) {
     (records, kept)
 }
 
-fn event(reference: String, legs: &[Leg]) -> Option<Record> {
+/// The legs of one event as its record. `None` if there are none, or if their numbers are too long to be added up.
+#[must_use]
+pub fn event(reference: String, legs: &[Leg]) -> Option<Record> {
     let first = legs.first()?;
     let mut record = Record::new(first.kind, reference, first.time);
     let mut changes: BTreeMap<&str, Decimal> = BTreeMap::new();
     for leg in legs {
-        *changes.entry(&leg.asset).or_default() += leg.amount.decimal()?;
+        let change = changes.entry(&leg.asset).or_default();
+        *change = change.checked_add(leg.amount.decimal()?)?;
         record.fee = record.fee.or_else(|| Amount::of(leg.fee.clone(), leg.asset.clone()));
     }
     for (asset, change) in changes {
