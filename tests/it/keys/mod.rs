@@ -6,6 +6,7 @@ mod health;
 mod jobs;
 mod list_integrations;
 mod manage;
+mod scale;
 
 use kit::{Client, TestApp};
 use serde_json::{Value, json};

@@ -75,6 +75,8 @@ pub enum Reason {
     DailyLimit,
     /// It has been used as often as it may be in a minute.
     MinuteLimit,
+    /// It is used more often than its uses can be counted.
+    Busy,
 }
 
 /// A key that was passed over.
