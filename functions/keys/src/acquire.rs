@@ -1,7 +1,8 @@
 //! Acquiring a key: choose, count, hand out.
 //!
-//! Once the pool is known, an acquisition is one Query (the live usage of the provider's keys and the pool's generation)
-//! and one conditional UpdateItem; a key that turns out to be full costs one more. The credential comes from memory, by
+//! Once the pool is known, an acquisition is one BatchGetItem (the live usage of the provider's keys and the pool's
+//! generation; of more than 99 keys, one for each hundred items) and one conditional UpdateItem; a key that turns out to be
+//! full costs one more. The credential comes from memory, by
 //! its version.
 //!
 //! An acquisition under an idempotency key is remembered by its lease, never by its answer: that holds a credential. The
@@ -20,7 +21,7 @@ use shared::table::{Index, Record, Stored, TableError};
 
 use crate::Group;
 use crate::lease::Lease;
-use crate::model::{Key, PassedOver, Usage, choose, earliest, objection};
+use crate::model::{Key, KeyId, PassedOver, Reason, Usage, choose, earliest, objection};
 use crate::providers::Secrets;
 use crate::store::{Counted, Pool};
 
@@ -129,6 +130,7 @@ impl Group {
             match self.keys.count(tenant, key, seen, &nonce, now).await? {
                 Counted::Granted(usage) => return self.hand_out(tenant, key.clone(), usage, nonce, now).await,
                 Counted::Refused(usage) => passed_over.extend(objection(key, &usage, now)),
+                Counted::Busy => passed_over.push(busy(id, now)),
                 Counted::Gone => {}
             }
         }
@@ -152,6 +154,11 @@ impl Group {
         let lease = Lease { id: key.id, revision: key.revision, granted_at: now, nonce };
         Ok(Grant { lease, key, usage, secrets })
     }
+}
+
+/// A key whose uses cannot be counted just now, because there are too many of them.
+fn busy(id: KeyId, now: Timestamp) -> PassedOver {
+    PassedOver { id, reason: Reason::Busy, free_at: now.checked_add(SignedDuration::from_secs(1)).ok() }
 }
 
 fn none_free(provider: &str, keys: &[Key], passed_over: &[PassedOver], now: Timestamp) -> ApiError {

@@ -8,13 +8,14 @@
 //! | where an integration's sync stands | `T#<tenant>#wallets` | `S#<id>` |
 //! | what is left to remove of a deleted integration | `T#<tenant>#wallets` | `R#<id>` |
 //! | a stored transaction of an integration | `T#<tenant>#wallets#X#<id>` | `<kind>#<provider's id>` |
-//! | a key's uses in the present day and minute | `T#<tenant>#keys` | `U#<provider>#<id>` |
-//! | the pool's generation: counts its changes | `T#<tenant>#keys` | `U#<provider>#~` |
-//! | a key's uses of one day | `T#<tenant>#keys` | `D#<id>#<day>` |
+//! | a key's uses in the present day and minute | `T#<tenant>#keys#K#<id>` | `U` |
+//! | a key's uses of one day | `T#<tenant>#keys#K#<id>` | `D#<day>` |
+//! | what was reported of a key's uses of one day, in parts | `T#<tenant>#keys#K#<id>` | `D#<day>#<part>` |
+//! | a lease of a key that was reported | `T#<tenant>#keys#K#<id>` | `R#<time>#<nonce>` |
+//! | the pool's generation: counts its changes | `T#<tenant>#keys` | `G#<provider>` |
 //! | when a key's balance is due to be asked for | `T#<tenant>#keys` | `B#<id>` |
-//! | a lease of a key that was reported | `T#<tenant>#keys` | `R#<id>#<time>#<nonce>` |
 //! | what a creation of a key came to | `T#<tenant>#keys` | `C#<uuid>` |
-//! | a repeated acquisition's grant | `T#<tenant>#keys` | `A#<sha256 of the key>` |
+//! | a repeated acquisition's grant | `T#<tenant>#keys#A#<sha256 of the key>` | `A` |
 //! | the last id given and the number of keys | `T#<tenant>#keys` | `COUNTER` |
 //! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
@@ -148,7 +149,9 @@ pub fn job_run(function: &str) -> Key {
     Key::new(format!("JOB#{function}"), "RUN")
 }
 
-/// Where the keys group keeps what is not a key itself; all of it in the partition of [`integrations`].
+/// Where the keys group keeps what is not a key itself. What is written for each use of a key stands in a partition of
+/// that key's own, or of the acquisition's, because DynamoDB takes about a thousand writes a second to one; the rest is in
+/// the partition of [`integrations`].
 pub mod pool {
     use super::{Key, integrations};
     use crate::auth::Tenant;
@@ -156,39 +159,53 @@ pub mod pool {
     const GROUP: &str = "keys";
     /// What the sort key of a key's billing work starts with.
     pub const BILLING: &str = "B#";
+    /// What the sort keys of a key's days start with.
+    pub const DAY: &str = "D#";
 
     fn at(tenant: &Tenant, sort: String) -> Key {
         Key::new(integrations(tenant, GROUP), sort)
     }
 
-    /// What the sort keys of a provider's live usage, and of its generation, start with.
+    /// The partition of what is written for each use of a key.
     #[must_use]
-    pub fn usage_prefix(provider: &str) -> String {
-        format!("U#{provider}#")
+    pub fn uses(tenant: &Tenant, id: &str) -> String {
+        format!("{}#K#{id}", integrations(tenant, GROUP))
     }
 
     /// A key's uses in the present day and minute.
     #[must_use]
-    pub fn usage(tenant: &Tenant, provider: &str, id: &str) -> Key {
-        at(tenant, format!("U#{provider}#{id}"))
-    }
-
-    /// The generation of a provider's pool, which sorts after every usage.
-    #[must_use]
-    pub fn generation(tenant: &Tenant, provider: &str) -> Key {
-        at(tenant, format!("U#{provider}#~"))
-    }
-
-    /// What the sort keys of a key's days start with.
-    #[must_use]
-    pub fn days_prefix(id: &str) -> String {
-        format!("D#{id}#")
+    pub fn usage(tenant: &Tenant, id: &str) -> Key {
+        Key::new(uses(tenant, id), "U")
     }
 
     /// A key's uses of one day, `2026-11-21`.
     #[must_use]
     pub fn day(tenant: &Tenant, id: &str, day: &str) -> Key {
-        at(tenant, format!("D#{id}#{day}"))
+        Key::new(uses(tenant, id), format!("{DAY}{day}"))
+    }
+
+    /// A part of what was reported of a key's uses of one day.
+    #[must_use]
+    pub fn tally(tenant: &Tenant, id: &str, day: &str, part: u8) -> Key {
+        Key::new(uses(tenant, id), format!("{DAY}{day}#{part}"))
+    }
+
+    /// The day in the sort key of a day or of a part of one.
+    #[must_use]
+    pub fn day_of(sort: &str) -> Option<&str> {
+        sort.strip_prefix(DAY)?.split('#').next()
+    }
+
+    /// A lease that was reported.
+    #[must_use]
+    pub fn report(tenant: &Tenant, id: &str, lease: &str) -> Key {
+        Key::new(uses(tenant, id), format!("R#{lease}"))
+    }
+
+    /// The generation of a provider's pool.
+    #[must_use]
+    pub fn generation(tenant: &Tenant, provider: &str) -> Key {
+        at(tenant, format!("G#{provider}"))
     }
 
     /// When a key's balance is due to be asked for.
@@ -204,12 +221,6 @@ pub mod pool {
         Some((Tenant::parse(tenant)?, key.sort.strip_prefix(BILLING)?))
     }
 
-    /// A lease that was reported.
-    #[must_use]
-    pub fn report(tenant: &Tenant, id: &str, nonce: &str) -> Key {
-        at(tenant, format!("R#{id}#{nonce}"))
-    }
-
     /// What a creation came to.
     #[must_use]
     pub fn creation(tenant: &Tenant, uuid: uuid::Uuid) -> Key {
@@ -219,7 +230,7 @@ pub mod pool {
     /// The grant of an acquisition under an idempotency key.
     #[must_use]
     pub fn acquisition(tenant: &Tenant, key_hash: &str) -> Key {
-        at(tenant, format!("A#{key_hash}"))
+        Key::new(format!("{}#A#{key_hash}", integrations(tenant, GROUP)), "A")
     }
 
     /// The last id given and the number of keys.

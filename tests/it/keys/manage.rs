@@ -1,11 +1,12 @@
 //! Creating, changing, rotating, deleting; who may.
 
+use fakes::ai::{AiKey, Condition};
 use futures::future::join_all;
 use http::Method;
 use kit::TestApp;
 use serde_json::{Value, json};
 
-use super::{PATH, acquire, body, create, get};
+use super::{PATH, acquire, body, create, get, report};
 
 #[tokio::test]
 async fn what_is_wrong_with_a_body_is_told_by_field() {
@@ -131,6 +132,38 @@ async fn a_rotation_checks_first_and_keeps_the_one_before_a_step_back() {
         let secret = app.secrets.get_secret_value().secret_id(&name).version_stage(stage).send().await.unwrap();
         assert!(secret.secret_string().unwrap().contains(value), "{stage}");
     }
+}
+
+#[tokio::test]
+async fn a_rotation_starts_health_afresh() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let openrouter = &app.fakes.ai.openrouter;
+    openrouter.add_key("sk-or-v1-first-0123456789");
+    openrouter.set_key("sk-or-v1-second-0123456789", AiKey::in_condition(Condition::Exhausted));
+    let wanted = json!({ "provider_name": "openrouter", "credentials": { "api_key": "sk-or-v1-first-0123456789" } });
+    let id = keys.post(PATH, &wanted).await.expect(201)["integration"]["id"].as_u64().unwrap();
+    for _ in 0..2 {
+        let (_, lease) = acquire(&keys, "openrouter").await;
+        let _ = report(&keys, &lease, "error").await;
+    }
+    assert_eq!(get(&keys, id).await["consecutive_failures"], 2);
+    let path = format!("{PATH}/{id}/rotate");
+    for (key, status, failures) in [
+        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+        ("sk-or-v1-first-0123456789", "healthy", 0),
+        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+    ] {
+        let rotated = keys.post(&path, &json!({ "credentials": { "api_key": key } })).await.expect(200);
+        let integration = &rotated["integration"];
+        let health = (&integration["health_status"], &integration["consecutive_failures"]);
+        assert_eq!(health, (&json!(status), &json!(failures)), "{key}");
+    }
+    // One that cannot be judged is not the old one either.
+    openrouter.throttle(1, 5);
+    let unjudged = json!({ "credentials": { "api_key": "sk-or-v1-third-0123456789" } });
+    let rotated = keys.post(&path, &unjudged).await.expect(200);
+    assert_eq!(rotated["integration"]["consecutive_failures"], 0);
 }
 
 #[tokio::test]

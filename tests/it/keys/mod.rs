@@ -1,11 +1,13 @@
 //! `/keys/api`.
 
 mod acquire;
+mod billing;
 mod faults;
 mod health;
 mod jobs;
 mod list_integrations;
 mod manage;
+mod scale;
 
 use kit::{Client, TestApp};
 use serde_json::{Value, json};

@@ -19,7 +19,8 @@ struct Need {
 }
 
 impl Need {
-    /// What a call needs leave for: of a transaction, each of its parts.
+    /// What a call needs leave for: of a transaction, each of its parts. There is no action of a transaction's own; a
+    /// check of a condition alone is `ConditionCheckItem`.
     fn of(call: &Call) -> Vec<Self> {
         let text = |name: &str| call.request[name].as_str();
         let on_table = |operation: &str| Self { action: format!("dynamodb:{operation}"), resource: TABLE.into() };
@@ -292,6 +293,88 @@ async fn wallets_sync_may_do_what_a_run_needs() {
     let (first, second) = futures::join!(app.invoke("wallets-sync", &event), waited);
     assert_eq!((&first.expect(200)["completed"], &second.expect(200)["completed"]), (&json!(1), &json!(0)));
     compare("wallets-sync", &[synced, removed, app.proxy.calls()].concat());
+}
+
+const KEYS: &str = "/api/v1/integrations";
+
+/// Pools a key of OpenRouter's that its fake knows, as the primary; gives its path.
+async fn pool_key(app: &TestApp, idempotency_key: &str) -> String {
+    let body = json!({
+        "provider_name": "openrouter",
+        "is_primary": true,
+        "spend_limit_amount": 500,
+        "credentials": { "api_key": app.demo.openrouter_api_keys[0] },
+    });
+    let created = app.keys().header("idempotency-key", idempotency_key).post(KEYS, &body).await.expect(201);
+    format!("{KEYS}/{}", created["integration"]["id"])
+}
+
+/// Lets a deletion overtake the first key, which still names the secret.
+async fn schedule_deletion_of_key(app: &TestApp) {
+    let secret = "causeway/acme/keys/0000000001";
+    app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+}
+
+/// Acquires a key and reports how that went.
+async fn use_key(app: &TestApp, outcome: &str) {
+    let acquired = app.keys().post(&format!("{KEYS}/acquire"), &json!({ "provider_name": "openrouter" })).await;
+    let report = json!({ "lease_id": acquired.str("/lease_id"), "outcome": outcome, "cost": 0.5 });
+    let _ = app.keys().post(&format!("{KEYS}/report"), &report).await.expect(200);
+}
+
+#[tokio::test]
+async fn keys_api_may_do_what_its_operations_need() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.proxy.forget_calls();
+    let path = pool_key(&app, "one").await;
+    pool_key(&app, "two").await;
+    let _ = keys.get(&format!("{KEYS}?limit=1")).await.expect(200);
+    let _ = keys.get(&format!("{KEYS}?provider_name=openrouter")).await.expect(200);
+    let _ = keys.patch(&path, &json!({ "is_primary": true, "key_label": "Production" })).await.expect(200);
+    let once = keys.clone().header("idempotency-key", "one");
+    let acquired = once.post(&format!("{KEYS}/acquire"), &json!({ "provider_name": "openrouter" })).await;
+    let _ = acquired.expect(200);
+    use_key(&app, "error").await;
+    app.advance(86_400);
+    use_key(&app, "success").await;
+    let rotation = json!({ "credentials": { "api_key": app.demo.openrouter_api_keys[1] } });
+    let _ = keys.post(&format!("{path}/rotate"), &rotation).await.expect(200);
+    schedule_deletion_of_key(&app).await;
+    app.advance(61);
+    let _ = keys.post_empty(&format!("{path}/test")).await.expect(200);
+    let _ = keys.post_empty(&format!("{path}/reset")).await.expect(200);
+    let _ = keys.post_empty(&format!("{KEYS}/sync-billing")).await.expect(200);
+    let _ = keys.get(&format!("{path}/usage")).await.expect(200);
+    let _ = keys.get(&format!("{KEYS}/health")).await.expect(200);
+    let _ = keys.delete(&path).await.expect(200);
+    compare("keys-api", &app.proxy.calls());
+}
+
+#[tokio::test]
+async fn keys_monitor_may_do_what_a_run_needs() {
+    let app = TestApp::start().await;
+    pool_key(&app, "one").await;
+    use_key(&app, "invalid_key").await;
+    schedule_deletion_of_key(&app).await;
+    app.advance(300);
+    app.proxy.forget_calls();
+    let ran = app.invoke("keys-monitor", &app.scheduled_event()).await.expect(200);
+    assert_eq!((&ran["valid"], &ran["finished"]), (&json!(1), &json!(true)));
+    compare("keys-monitor", &app.proxy.calls());
+}
+
+#[tokio::test]
+async fn keys_billing_may_do_what_a_run_needs() {
+    let app = TestApp::start().await;
+    pool_key(&app, "one").await;
+    use_key(&app, "success").await;
+    schedule_deletion_of_key(&app).await;
+    app.advance(3_600);
+    app.proxy.forget_calls();
+    let ran = app.invoke("keys-billing", &app.scheduled_event()).await.expect(200);
+    assert_eq!((&ran["synced"], &ran["finished"]), (&json!(1), &json!(true)));
+    compare("keys-billing", &app.proxy.calls());
 }
 
 #[tokio::test]

@@ -98,10 +98,6 @@ fn address(text: &str) -> Option<Url> {
 
 impl Wanted {
     fn key(&self, id: KeyId, secret: SecretPart, probe: &Probe, at: Timestamp) -> Key {
-        let mut health = Health::default();
-        if let Some(event) = event_of(probe) {
-            health.on(event, at);
-        }
         Key {
             id,
             provider: self.provider.clone(),
@@ -114,7 +110,7 @@ impl Wanted {
             minute_limit: self.settings.minute_limit.flatten(),
             spend_limit: self.spend_limit,
             spend_exceeded_in: None,
-            health,
+            health: Health::found(event_of(probe), at),
             billing: None,
             previews: self.secrets.previews(),
             secret,

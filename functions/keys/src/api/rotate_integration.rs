@@ -9,7 +9,7 @@ use shared::http::{ApiError, Body, Reserved};
 use super::create_integration::prove;
 use super::wire::One;
 use super::{Named, input};
-use crate::model::{Event, Key};
+use crate::model::{Health, Key};
 use crate::{Group, event_of, providers};
 
 pub(super) async fn rotate_integration(
@@ -25,7 +25,8 @@ pub(super) async fn rotate_integration(
     let secrets = secrets.ok_or_else(|| ApiError::field("credentials", "required", "is missing"))?;
     let probe = prove(&group, &key.provider, key.base_url.as_ref(), &secrets).await?;
     let now = group.platform.ids.now();
-    let begin_anew = |key: &mut Key| key.health.on(event_of(&probe).unwrap_or(Event::Reset), now);
+    // Whatever was found before was the old credential's.
+    let begin_anew = |key: &mut Key| key.health = Health::found(event_of(&probe), now);
     let version = SecretVersion(reservation.uuid());
     let key = group.keys.rotate(caller.tenant(), id, version, &secrets, begin_anew).await?;
     let usage = group.keys.usage(caller.tenant(), &key).await?;

@@ -106,6 +106,16 @@ pub enum Event {
 }
 
 impl Health {
+    /// Of a credential that is new, and what a probe found of it.
+    #[must_use]
+    pub fn found(event: Option<Event>, now: Timestamp) -> Self {
+        let mut health = Self::default();
+        if let Some(event) = event {
+            health.on(event, now);
+        }
+        health
+    }
+
     /// In a word.
     #[must_use]
     pub fn status(&self) -> HealthStatus {

@@ -2,7 +2,8 @@
 //!
 //! # Theory of operation
 //! A key is one item; its credential is one secret, and the item names the version that belongs to it ([`Keys::create`],
-//! [`Keys::rotate`]). Its uses are counted in an item of their own, which is created and deleted with it (`usage`).
+//! [`Keys::rotate`]). Its uses are counted in an item of their own, which is created and deleted with it (`usage`), and
+//! which stands in a partition of the key's own: a pool of several keys can be used several times as often as one.
 //!
 //! Every change of a key that anybody can see raises the *generation* of its provider's pool in the same transaction. An
 //! acquisition reads the generation together with the live usage, so keys can be remembered by generation and are read
@@ -19,7 +20,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, TransactWriteItem, Update,
+};
 use jiff::{SignedDuration, Timestamp};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,8 @@ pub const MOST_KEYS: usize = 1_000;
 pub const QUEUES: u8 = 4;
 const TRIES: u32 = 12;
 const PAGE: usize = 500;
+/// The most items of a BatchGetItem.
+const BATCH: usize = 100;
 /// Pools that are remembered, by tenant and provider.
 const REMEMBERED_POOLS: usize = 1_000;
 const CREATIONS_KEPT: SignedDuration = SignedDuration::from_hours(48);
@@ -145,6 +150,14 @@ pub struct Listed {
     pub total: usize,
 }
 
+/// What changes with every use.
+#[derive(Debug, Default)]
+struct Live {
+    usage: HashMap<KeyId, Usage>,
+    /// 0 before a pool's first key.
+    generation: u64,
+}
+
 type Remembered = Cache<(Tenant, String), (u64, Arc<Vec<Key>>)>;
 
 /// The keys of the pool. Every method takes the tenant; another tenant's id is a missing one.
@@ -201,7 +214,7 @@ impl Keys {
             let total = taken.len();
             (taken.into_iter().skip(offset).take(limit).collect(), total)
         };
-        let usage = self.usage_of(tenant, &keys).await?;
+        let usage = self.live(tenant, &keys, None).await?.usage;
         let keys = keys.into_iter().map(|key| {
             let used = usage.get(&key.id).copied().unwrap_or_default();
             (key, used)
@@ -239,12 +252,14 @@ impl Keys {
         }
     }
 
-    /// The live usage of some keys, by one BatchGetItem a hundred.
-    async fn usage_of(&self, tenant: &Tenant, keys: &[Key]) -> Result<HashMap<KeyId, Usage>, TableError> {
-        let mut usage = HashMap::new();
-        for some in keys.chunks(100) {
-            let wanted = some.iter().map(|key| pool::usage(tenant, &key.provider, &key.id.sort()).attributes());
-            let mut asked = Some(wanted.collect::<Vec<_>>());
+    /// The live usage of some keys, and with it the generation of a provider's pool, by one BatchGetItem a hundred items.
+    async fn live(&self, tenant: &Tenant, keys: &[Key], provider: Option<&str>) -> Result<Live, TableError> {
+        let places = keys.iter().map(|key| pool::usage(tenant, &key.id.sort()));
+        let generation = provider.map(|provider| pool::generation(tenant, provider));
+        let places: Vec<_> = generation.into_iter().chain(places).map(|place| place.attributes()).collect();
+        let mut live = Live::default();
+        for some in places.chunks(BATCH) {
+            let mut asked = Some(some.to_vec());
             for attempt in 0..TRIES {
                 let Some(wanted) = asked.take().filter(|wanted| !wanted.is_empty()) else { break };
                 let request = KeysAndAttributes::builder()
@@ -254,17 +269,27 @@ impl Keys {
                     .build()
                     .map_err(|error| TableError::Unavailable(Box::new(error)))?;
                 let batch = self.table.client().batch_get_item().request_items(self.table.name(), request);
+                let batch = batch.return_consumed_capacity(ReturnConsumedCapacity::Total);
                 let output = batch.send().await.map_err(refine)?;
                 let items = output.responses.unwrap_or_default().remove(self.table.name()).unwrap_or_default();
-                usage.extend(items.iter().filter_map(|item| Some((usage::id_of(item)?, usage::of(item)))));
+                for item in &items {
+                    match usage::id_of(item) {
+                        Some(id) => live.usage.extend([(id, usage::of(item))]),
+                        None => live.generation = whole(item, "generation").unwrap_or_default(),
+                    }
+                }
                 let left = output.unprocessed_keys.unwrap_or_default().remove(self.table.name());
                 asked = left.map(|left| left.keys);
                 if asked.is_some() {
                     self.table.pause(attempt).await;
                 }
             }
+            // What is left out would look as if it had never been used.
+            if asked.is_some_and(|left| !left.is_empty()) {
+                return Err(TableError::Contended);
+            }
         }
-        Ok(usage)
+        Ok(live)
     }
 
     /// One key.
@@ -280,7 +305,7 @@ impl Keys {
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
     pub async fn usage(&self, tenant: &Tenant, key: &Key) -> Result<Usage, ApiError> {
-        let usage = self.usage_of(tenant, std::slice::from_ref(key)).await?;
+        let usage = self.live(tenant, std::slice::from_ref(key), None).await?.usage;
         Ok(usage.get(&key.id).copied().unwrap_or_default())
     }
 
@@ -349,7 +374,7 @@ impl Keys {
             transaction.create(&marker, &CreatedKey { id: key.id, at: reservation.at })?;
             transaction.push(self.count_keys(tenant, 1)?);
             transaction.create(&Self::place(tenant, key.id), key)?;
-            transaction.create(&pool::usage(tenant, &key.provider, &key.id.sort()), &usage::Fresh::of(key.id))?;
+            transaction.create(&pool::usage(tenant, &key.id.sort()), &usage::Fresh::of(key.id))?;
             let work = Work::due_since(key.created_at);
             transaction.create(&pool::billing(tenant, &key.id.sort()), &BillingWork { id: key.id, work })?;
             self.raise(tenant, key, key.is_primary, &mut transaction).await?;
@@ -543,7 +568,7 @@ impl Keys {
             let Stored { record: key, version } = self.stored(tenant, id).await?;
             let mut transaction = self.table.transaction();
             transaction.delete(&Self::place(tenant, id), Some(version))?;
-            transaction.delete(&pool::usage(tenant, &key.provider, &id.sort()), None)?;
+            transaction.delete(&pool::usage(tenant, &id.sort()), None)?;
             transaction.delete(&pool::billing(tenant, &id.sort()), None)?;
             transaction.push(self.count_keys(tenant, -1)?);
             self.raise(tenant, &key, false, &mut transaction).await?;

@@ -5,15 +5,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
 use shared::http::ApiError;
-use shared::table::keys::{self as places, pool};
+use shared::table::keys::pool;
 use shared::table::{Index, Record, Stored, Table, TableError, refine};
 
 use super::{Keys, failed, number, usage, whole, written};
-use crate::GROUP;
 use crate::lease::Lease;
-use crate::model::{HealthStatus, KeyId, Outcome, Period, Report, Usage, day_of, day_of_minute};
+use crate::model::{HealthStatus, KeyId, Outcome, Period, Report, Spent, Usage, day_of, day_of_minute};
 
 const TRIES: u32 = 24;
+/// The parts of what is reported of a day.
+const PARTS: u8 = 8;
 /// A little longer than reports are taken for.
 const REPORTS_KEPT: SignedDuration = SignedDuration::from_hours(25);
 
@@ -109,30 +110,31 @@ impl Keys {
         from: &str,
         to: &str,
     ) -> Result<Vec<Day>, TableError> {
-        let prefix = pool::days_prefix(&id.sort());
         let query = self
             .table
             .client()
             .query()
             .table_name(self.table.name())
             .key_condition_expression("pk = :partition AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":partition", AttributeValue::S(places::integrations(tenant, GROUP)))
-            .expression_attribute_values(":from", AttributeValue::S(format!("{prefix}{from}")))
-            .expression_attribute_values(":to", AttributeValue::S(format!("{prefix}{to}")))
+            .expression_attribute_values(":partition", AttributeValue::S(pool::uses(tenant, &id.sort())))
+            .expression_attribute_values(":from", AttributeValue::S(format!("{}{from}", pool::DAY)))
+            .expression_attribute_values(":to", AttributeValue::S(format!("{}{to}#~", pool::DAY)))
             .consistent_read(true);
         let items = query.send().await.map_err(refine)?.items.unwrap_or_default();
-        let mut days: Vec<Day> = items
-            .iter()
-            .filter_map(|item| {
-                Some(Day {
-                    date: item.get("sk")?.as_s().ok()?.strip_prefix(&prefix)?.to_owned(),
-                    requests: whole(item, "requests").unwrap_or_default(),
-                    successes: whole(item, "successes").unwrap_or_default(),
-                    errors: whole(item, "errors").unwrap_or_default(),
-                    cost: whole(item, "cost").unwrap_or_default(),
-                })
-            })
-            .collect();
+        let mut days: Vec<Day> = Vec::new();
+        // In the order of their sort keys, so the parts of a day follow one another.
+        for item in &items {
+            let Some(date) = item.get("sk").and_then(|sort| pool::day_of(sort.as_s().ok()?)) else { continue };
+            if days.last().is_none_or(|last| last.date != date) {
+                days.push(Day { date: date.to_owned(), ..Day::default() });
+            }
+            let Some(day) = days.last_mut() else { continue };
+            let count = |name: &str| whole::<u64>(item, name).unwrap_or_default();
+            day.requests = day.requests.saturating_add(count("requests"));
+            day.successes = day.successes.saturating_add(count("successes"));
+            day.errors = day.errors.saturating_add(count("errors"));
+            day.cost += whole::<f64>(item, "cost").unwrap_or_default();
+        }
         let live = day_of_minute(usage.minute);
         if usage.day_count > 0 && (from..=to).contains(&live.as_str()) {
             match days.iter_mut().find(|day| day.date == live) {
@@ -144,29 +146,22 @@ impl Keys {
         Ok(days)
     }
 
-    /// What was reported to have been spent with a key in the present period; `None` if nothing was.
+    /// What was reported to have been spent with a key.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
-    pub async fn reported_spend(
-        &self,
-        tenant: &Tenant,
-        id: KeyId,
-        period: Period,
-        now: Timestamp,
-    ) -> Result<Option<f64>, TableError> {
+    pub async fn spent(&self, tenant: &Tenant, id: KeyId, now: Timestamp) -> Result<Spent, TableError> {
         let today = day_of(now);
-        let from = match period {
-            Period::Daily => today.clone(),
-            Period::Monthly => format!("{}-01", period.of(now)),
-        };
-        let days = self.days(tenant, id, &Usage::default(), &from, &today).await?;
-        let spent: f64 = days.iter().map(|day| day.cost).sum();
-        Ok((spent > 0.0).then_some(spent))
+        let first = format!("{}-01", Period::Monthly.of(now));
+        let days = self.days(tenant, id, &Usage::default(), &first, &today).await?;
+        let sum = |days: &[Day]| Some(days.iter().map(|day| day.cost).sum::<f64>()).filter(|sum| *sum > 0.0);
+        let last = days.last().filter(|day| day.date == today);
+        Ok(Spent { today: last.and_then(|day| sum(std::slice::from_ref(day))), month: sum(&days) })
     }
 }
 
-/// Adds a report to the record of the day in which the lease was granted.
+/// Adds a report to a part of the record of the day in which the lease was granted. Transactions that meet on one item
+/// refuse one another, so a day has several.
 fn tally(
     table: &Table,
     tenant: &Tenant,
@@ -175,10 +170,11 @@ fn tally(
 ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
     let day = day_of(lease.granted_at);
     let expires_at = lease.granted_at.saturating_add(usage::HISTORY).unwrap_or(lease.granted_at);
+    let part = lease.nonce.last().copied().unwrap_or_default() % PARTS;
     let counted = if report.outcome == Outcome::Success { "successes" } else { "errors" };
     Update::builder()
         .table_name(table.name())
-        .set_key(Some(pool::day(tenant, &lease.id.sort(), &day).attributes()))
+        .set_key(Some(pool::tally(tenant, &lease.id.sort(), &day, part).attributes()))
         .update_expression("SET expires_at = :expires_at ADD #counted :one, #cost :cost")
         .expression_attribute_names("#counted", counted)
         .expression_attribute_names("#cost", "cost")

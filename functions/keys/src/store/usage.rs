@@ -18,6 +18,10 @@
 //! counts, or fails and shows the nonce, which means that it had counted. The sets are four, one for each slot of four
 //! seconds in turn; an update clears the two that are next, so that the item stays small, and every attempt at one use
 //! works on the slot in which it began, which stays for four seconds at the least: longer than we try.
+//!
+//! **How often.** DynamoDB takes about a thousand units of writes a second to one item, and an update costs a unit for each
+//! KiB of it. The nonces of four to eight seconds are in it, eight bytes each: so about 140 uses a second of one key. Where
+//! it takes no more, the key is passed over as one that is busy, and the pool's next is tried.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,12 +40,12 @@ use shared::auth::Tenant;
 use shared::table::keys::{self as places, pool};
 use shared::table::{Record, Stored, TableError, refine};
 
-use super::{Keys, number, whole};
+use super::{Keys, Live, number, whole};
 use crate::GROUP;
 use crate::model::{Key, KeyId, Usage, day_of_minute, first_minute_of_day, objection};
 
 /// What is read of a usage item: the nonces are of no use to a reader.
-pub(super) const PROJECTION: &str = "sk, at_minute, minute_count, day_count, last_used_at, generation";
+pub(super) const PROJECTION: &str = "pk, at_minute, minute_count, day_count, last_used_at, generation";
 /// How long a day's record is kept.
 pub(super) const HISTORY: SignedDuration = SignedDuration::from_hours(400 * 24);
 const SLOT_SECONDS: i64 = 4;
@@ -51,6 +55,12 @@ const UNANSWERED_TRIES: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(1_100);
 /// Each failed condition means that others went on, so this ends.
 const TRIES: u32 = 64;
+/// DynamoDB's names for: there is too much to do just now, so nothing was done.
+const THROTTLED: [&str; 3] = ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"];
+
+fn is_throttling(error: &TableError) -> bool {
+    matches!(error, TableError::Refused { code, .. } if THROTTLED.contains(&code.as_str()))
+}
 
 /// The usage item of a new key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +83,7 @@ type Item = HashMap<String, AttributeValue>;
 
 /// The key that a usage item belongs to.
 pub(super) fn id_of(item: &Item) -> Option<KeyId> {
-    KeyId::parse_sort(item.get("sk")?.as_s().ok()?.rsplit_once('#')?.1)
+    KeyId::parse_sort(item.get("pk")?.as_s().ok()?.rsplit_once('#')?.1)
 }
 
 /// A usage item's counts.
@@ -103,6 +113,8 @@ pub enum Counted {
     Granted(Usage),
     /// The key is at a limit; the usage that says so.
     Refused(Usage),
+    /// DynamoDB takes no more writes to this key just now; nothing was counted.
+    Busy,
     /// The key has been deleted.
     Gone,
 }
@@ -115,48 +127,18 @@ enum Attempt {
 }
 
 impl Keys {
-    /// A provider's keys and their live usage: one Query, and another one where a key has changed since the last time.
+    /// A provider's keys and their live usage: one BatchGetItem over the keys that are remembered; where one has changed
+    /// since, a Query over the keys, and another BatchGetItem if there is a new one.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
     pub async fn pool(&self, tenant: &Tenant, provider: &str) -> Result<Pool, TableError> {
-        let mut usage = HashMap::new();
-        let mut generation = 0;
-        let mut start = None;
-        loop {
-            let query = self
-                .table
-                .client()
-                .query()
-                .table_name(self.table.name())
-                .key_condition_expression("pk = :partition AND begins_with(sk, :prefix)")
-                .expression_attribute_values(":partition", AttributeValue::S(places::integrations(tenant, GROUP)))
-                .expression_attribute_values(":prefix", AttributeValue::S(pool::usage_prefix(provider)))
-                .projection_expression(PROJECTION)
-                .consistent_read(true)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .set_exclusive_start_key(start);
-            let output = query.send().await.map_err(refine)?;
-            for item in output.items.unwrap_or_default() {
-                match id_of(&item) {
-                    Some(id) => usage.extend([(id, of(&item))]),
-                    None => generation = whole(&item, "generation").unwrap_or(generation),
-                }
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(Pool { keys: self.definitions(tenant, provider, generation).await?, usage })
-    }
-
-    async fn definitions(&self, tenant: &Tenant, provider: &str, generation: u64) -> Result<Arc<Vec<Key>>, TableError> {
         let name = (tenant.clone(), provider.to_owned());
-        if let Some((known, keys)) = self.remembered.get(&name)
-            && known == generation
-        {
-            return Ok(keys);
+        let (known, keys) = self.remembered.get(&name).unzip();
+        let keys = keys.unwrap_or_default();
+        let Live { mut usage, generation } = self.live(tenant, &keys, Some(provider)).await?;
+        if known == Some(generation) {
+            return Ok(Pool { keys, usage });
         }
         let partition = places::integrations(tenant, GROUP);
         let all = self.table.all::<Key>(&partition, places::INTEGRATION).await?;
@@ -164,7 +146,9 @@ impl Keys {
         let keys = Arc::new(keys.collect::<Vec<_>>());
         // What was read may be newer than the generation, never older; then the next look reads once more.
         self.remembered.insert(name, (generation, Arc::clone(&keys)));
-        Ok(keys)
+        let new: Vec<Key> = keys.iter().filter(|key| !usage.contains_key(&key.id)).cloned().collect();
+        usage.extend(self.live(tenant, &new, None).await?.usage);
+        Ok(Pool { keys, usage })
     }
 
     /// Counts one use of a key, named by `nonce`, if it is under its limits. `seen` is its usage as last known.
@@ -181,6 +165,8 @@ impl Keys {
     ) -> Result<Counted, TableError> {
         let mut usage = seen;
         let mut unanswered = 0;
+        // True once an attempt may have counted although it was not answered.
+        let mut doubtful = false;
         for _ in 0..TRIES {
             if objection(key, &usage, now).is_some() {
                 return Ok(Counted::Refused(usage));
@@ -200,8 +186,9 @@ impl Keys {
                 }
                 Attempt::Unanswered(error) => {
                     unanswered += 1;
+                    doubtful |= !(error.nothing_written() || is_throttling(&error));
                     if unanswered == UNANSWERED_TRIES {
-                        return Err(error);
+                        return if doubtful { Err(error) } else { Ok(Counted::Busy) };
                     }
                     self.table.pause(unanswered).await;
                 }
@@ -249,7 +236,7 @@ impl Keys {
             .counting_client()
             .update_item()
             .table_name(self.table.name())
-            .set_key(Some(pool::usage(tenant, &key.provider, &key.id.sort()).attributes()))
+            .set_key(Some(pool::usage(tenant, &key.id.sort()).attributes()))
             .update_expression(&next.update)
             .condition_expression(&next.condition)
             .set_expression_attribute_values(Some(next.values.clone()))
