@@ -323,7 +323,10 @@ impl Walk {
         let query = format!("accountType={OF_THE_FUNDING_ACCOUNT}&index={}&limit={CONVERSIONS}", self.pages + 1);
         let page: Page<Conversion> = signed(account, outside, self.stage.path(), &query).await?;
         self.pages += 1;
-        let is_seen = page.rows.iter().any(|row| row.created_at.parse().is_ok_and(|time: i64| time < self.start));
+        let time = |row: &Conversion| row.created_at.parse::<i64>().ok();
+        let (newest, oldest) = (page.rows.first().and_then(time), page.rows.last().and_then(time));
+        // That they come newest first is not written anywhere; if they do not, all are read.
+        let is_seen = newest >= oldest && oldest.is_some_and(|oldest| oldest < self.start);
         if is_seen || page.rows.len() < CONVERSIONS {
             self.next_window();
         }

@@ -94,3 +94,38 @@ pub fn event(reference: String, legs: &[Leg]) -> Option<Record> {
     }
     Some(record)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(reference: &str, second: i64, asset: &str, change: &str, fee: &str) -> Leg {
+        let number = |text| Quantity::parse(text).unwrap().decimal().unwrap();
+        let time = Timestamp::from_second(second).unwrap();
+        Leg::of_change((RecordKind::Trade, reference.into()), time, asset.into(), number(change), number(fee))
+    }
+
+    fn amount(quantity: &str, asset: &str) -> Option<Amount> {
+        Amount::of(Quantity::parse(quantity).unwrap(), asset)
+    }
+
+    #[test]
+    fn what_may_have_more_on_the_next_page_is_kept_until_then() {
+        let page =
+            vec![leg("new", 100, "USD", "-5", "0"), leg("new", 100, "BTC", "1", "0"), leg("old", 50, "BTC", "2", "0")];
+        let (records, kept) = events(page, false);
+        assert_eq!((records.len(), kept.len()), (1, 1));
+        assert_eq!(records[0].provider_id, "new");
+        let (records, kept) = events([kept, vec![leg("old", 50, "USD", "-9", "0")]].concat(), true);
+        assert_eq!((records.len(), kept.len()), (1, 0));
+        assert_eq!((&records[0].sent, &records[0].received), (&amount("9", "USD"), &amount("2", "BTC")));
+    }
+
+    #[test]
+    fn a_fee_is_told_apart_from_what_was_moved_and_a_rebate_is_none() {
+        let legs = vec![leg("a", 1, "USD", "-10.1", "0.1"), leg("a", 1, "BTC", "0.5", "-0.1")];
+        let (records, _) = events(legs, true);
+        assert_eq!((&records[0].sent, &records[0].received), (&amount("10", "USD"), &amount("0.5", "BTC")));
+        assert_eq!(records[0].fee, amount("0.1", "USD"));
+    }
+}

@@ -263,6 +263,7 @@ trait Row {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Deposit {
+    #[serde(default)]
     dep_id: String,
     ccy: String,
     amt: String,
@@ -284,7 +285,8 @@ impl Deposit {
         if !matches!(self.state.as_str(), "1" | "2") {
             return None;
         }
-        let mut record = Record::new(RecordKind::Deposit, self.dep_id, at(&self.ts)?);
+        let id = if self.dep_id.is_empty() { format!("{}:{}:{}", self.ts, self.ccy, self.tx_id) } else { self.dep_id };
+        let mut record = Record::new(RecordKind::Deposit, id, at(&self.ts)?);
         record.received = Amount::of(Quantity::parse(&self.amt)?, self.ccy);
         record.tx_hash = (!self.tx_id.is_empty()).then_some(self.tx_id);
         Some(record)
