@@ -202,7 +202,10 @@ impl Ready<'_> {
     }
 
     fn wallets(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
-        writeln!(out, "# wallets: connect a Bitcoin address, find it once its history is in, take it away")?;
+        writeln!(
+            out,
+            "# wallets: connect a Bitcoin address, find it once its history is in, take it away; import a file, one row of it bad"
+        )?;
         writeln!(out, "API={base}/v1/integrations")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
         writeln!(out, "CLIENT='X-Client-Id: {}' SECRET='X-Client-Secret: {}'", tenant.client_id, tenant.client_secret)?;
@@ -246,6 +249,9 @@ ID=$(ask $API -d '{"provider":"bitcoin","address":"'$ADDRESS'","alias":"Cold sto
 until ask $API/$ID | grep '"status":"COMPLETED"' >/dev/null; do sleep 0.2; done
 ask "$API?searchedKey=cold"; echo
 ask "$API/$ID/transactions?limit=2"; echo
+ask -X DELETE $API/$ID; echo deleted $ID
+REPORT=$(printf '%s\n' 'Date(UTC),Pair,Side,Price,Executed,Amount,Fee' '2024-01-05 10:00:00,BTCUSDT,BUY,42000,0.01BTC,420USDT,0.00001BTC' '2024-01-06 10:00:00,BTCUSDT,SELL,44000,some,440USDT,0.44USDT' | curl -sS "$API/csv?alias=Old%20trades" -H "$AUTH" -H "$CLIENT" -H "$SECRET" -H 'Content-Type: text/csv' --data-binary @-); echo "$REPORT"
+ID=$(echo "$REPORT" | grep -o 'wal_[a-z0-9]*' | head -n 1); ask $API/$ID | grep -o '"status":"COMPLETED"'
 ask -X DELETE $API/$ID; echo deleted $ID"#;
 
 /// The same for the services group. `$JSON` keeps the lines short.

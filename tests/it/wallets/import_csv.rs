@@ -1,6 +1,7 @@
 //! `POST /v1/integrations/csv`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,10 @@ use http::Method;
 use kit::fault_proxy::Fault;
 use kit::{Answer, Client, TestApp};
 use serde_json::{Value, json};
+use shared::auth::Tenant;
+use shared::http::ApiError;
+use wallets::imports::store::Target;
+use wallets::model::WalletId;
 
 use super::fixtures::{ADDRESS, NOBODYS, connect_address, listed, read, tick, transactions};
 
@@ -43,7 +48,7 @@ async fn import(wallets: &Client, query: &str, file: &str) -> Value {
 
 /// Deposits, one a minute, from the number `from` up to `to`.
 fn deposits(from: usize, to: usize) -> String {
-    let row = |number: usize| format!("2024-01-01 {:02}:{:02}:00,,,,{number},BTC,,,\n", number / 60, number % 60);
+    let row = |number: usize| format!("2024-01-01 {:02}:{:02}:00,,,,{},BTC,,,\n", number / 60, number % 60, number + 1);
     (from..to).map(row).fold(GENERIC.to_owned(), |text, row| text + &row)
 }
 
@@ -118,7 +123,7 @@ async fn a_file_becomes_an_integration() {
     assert_eq!(listed(&wallets, "type=csv&status=COMPLETED", "walletId").await, std::slice::from_ref(&wallet));
     let records = transactions(&wallets, &wallet).await;
     assert_eq!(records.len(), 120);
-    assert_eq!(records[0]["received"], json!({ "quantity": "119", "asset": "BTC" }));
+    assert_eq!(records[0]["received"], json!({ "quantity": "120", "asset": "BTC" }));
     let _ = wallets.post_empty(&format!("/v1/integrations/{wallet}/sync")).await.expect(409);
     assert_eq!(tick(&app).await["failed"], 0, "there is nothing for the job to do");
     assert_eq!(read(&wallets, &wallet).await["status"], "COMPLETED");
@@ -407,6 +412,28 @@ async fn an_import_that_stopped_is_told_and_gone_on_with() {
     assert_eq!(transactions(&wallets, &wallet).await.len(), 250);
 }
 
+#[tokio::test]
+async fn what_there_is_no_time_for_comes_with_the_next_request() {
+    let app = TestApp::start().await;
+    let wallets = app.wallets();
+    let file = deposits(0, 250);
+    let wallet = id(&import(&wallets, "", &deposits(0, 5)).await);
+    // The platform's own seam: a request that begins with so little left stores nothing more.
+    let tenant = Tenant::parse("acme").unwrap();
+    let read_file = wallets::imports::read(file.as_bytes(), None, None).unwrap();
+    let target = Target::Into(WalletId::parse(&wallet).unwrap(), None);
+    let store = wallets::Wallets::new(&app.platform).integrations;
+    let reservation = app.platform.ids.reserve();
+    let late = store.import(&tenant, &reservation, target, None, &read_file);
+    let outcome = shared::deadline::within(Duration::from_secs(1), late).await;
+    let Err(ApiError::Conflict { detail, retry_after, existing }) = outcome else { panic!("{outcome:?}") };
+    assert!(detail.starts_with("Time ran out: 0 of the file's 250 records are in."), "{detail}");
+    assert_eq!((retry_after, existing.as_deref()), (Some(Duration::from_secs(1)), Some(wallet.as_str())));
+    assert_eq!(read(&wallets, &wallet).await["status"], "ONGOING");
+    let report = self::import(&wallets, &format!("?walletId={wallet}"), &file).await;
+    assert_eq!((counts(&report), &report["integration"]["totalTransactions"]), ([245, 5, 0, 0], &json!(250)));
+}
+
 /// A stack on which a file is about to be imported: as a new integration, or into one that has half of it.
 struct Scene {
     app: TestApp,
@@ -488,7 +515,7 @@ async fn whatever_fails_wherever_a_repeated_import_ends_as_it_should() {
     }
     let total = cases.len();
     let outcomes = futures::stream::iter(cases).map(|(what, case)| async move { (what, tokio::spawn(case).await) });
-    let outcomes: Vec<_> = outcomes.buffer_unordered(8).collect().await;
+    let outcomes: Vec<_> = outcomes.buffer_unordered(12).collect().await;
     let broken: Vec<String> =
         outcomes.into_iter().filter(|(_, outcome)| outcome.is_err()).map(|(what, _)| what).collect();
     assert!(broken.is_empty(), "{} of {total} cases:\n{}", broken.len(), broken.join("\n"));

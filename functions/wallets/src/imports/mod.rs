@@ -43,6 +43,8 @@ use crate::store::sort_of;
 pub const LARGEST: usize = 6 * 1024 * 1024;
 /// So many rejected rows are shown; all are counted.
 pub const SHOWN: usize = 100;
+/// The most rows that are taken: as many as fit into the function's memory with room to spare.
+pub const MOST_ROWS: u64 = 50_000;
 /// The header stands among so many lines.
 const PREAMBLE: usize = 50;
 /// What may separate the columns.
@@ -214,6 +216,12 @@ pub fn read(bytes: &[u8], charset: Option<&str>, provider: Option<&str>) -> Resu
     let mut walk = Walk { rows: rows(body, delimiter), body, line, vain: 0 };
     while let Some((line, is_runaway)) = walk.next(&header, &mut cells) {
         count += 1;
+        if count > MOST_ROWS {
+            return Err(format!(
+                "has more than {MOST_ROWS} rows. Split it: give each part the header line, import the first part, and import \
+                 the others with the walletId of its answer"
+            ));
+        }
         let row = Row { header: &header, cells: &cells, style, line };
         let taken = match whole(&row, is_runaway) {
             Ok(()) => reader.row(&row, &mut found),
@@ -547,6 +555,9 @@ mod tests {
         let import = read(&format!("{HEADER}{}2024-01-01,1,BTC,\n", "2024-01-01,none of it,BTC,\n".repeat(250)));
         assert_eq!((import.rows, import.rejected.count, import.rejected.first.len()), (251, 250, SHOWN));
         assert_eq!(import.records.len(), 1);
+        let rows = |count: u64| format!("{HEADER}{}", "2024-01-01,1,BTC,\n".repeat(usize::try_from(count).unwrap()));
+        assert!(refused(rows(MOST_ROWS + 1).as_bytes(), None).contains("Split it"));
+        assert_eq!(read(&rows(MOST_ROWS)).records.len(), 50_000);
         let long = read(&format!("{HEADER}2024-01-01,{},BTC,\n", "9".repeat(10_000)));
         assert!(long.rejected.first[0].reason.chars().count() <= LONGEST_REASON);
     }

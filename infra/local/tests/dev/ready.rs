@@ -75,8 +75,10 @@ async fn every_printed_line_works_when_it_is_pasted() {
     for line in stack.lines_to_paste() {
         shown.extend(shell.paste(line).await.unwrap());
     }
-    let Some((wallets, services)) = shown.split_first_chunk() else { panic!("{shown:?}") };
+    let Some((wallets, rest)) = shown.split_first_chunk() else { panic!("{shown:?}") };
     a_history_comes_in(wallets);
+    let Some((file, services)) = rest.split_first_chunk() else { panic!("{shown:?}") };
+    a_file_comes_in(file);
     let Some(([created, listed, read, tested, sent, failed, deleted], keys)) = services.split_first_chunk() else {
         panic!("{shown:?}")
     };
@@ -131,6 +133,16 @@ fn a_history_comes_in([connected, found, transactions, deleted]: &[String; 4]) {
     let transactions: Value = serde_json::from_str(transactions).unwrap();
     assert_eq!(transactions["data"].as_array().unwrap().len(), 2);
     assert_eq!(deleted, &format!("deleted {id}"));
+}
+
+/// What the lines of the wallets group that import a file show.
+fn a_file_comes_in([report, status, deleted]: &[String; 3]) {
+    let report: Value = serde_json::from_str(report).unwrap();
+    assert_eq!((&report["layout"], &report["imported"]), (&json!("binance_trades"), &json!(1)));
+    assert_eq!((&report["rejected"][0]["line"], &report["rejected"][0]["column"]), (&json!(3), &json!("Pair")));
+    assert_eq!(report["integration"]["alias"], "Old trades");
+    assert_eq!(status, "\"status\":\"COMPLETED\"");
+    assert_eq!(deleted, &format!("deleted {}", report["integration"]["walletId"].as_str().unwrap()));
 }
 
 #[tokio::test]
