@@ -35,8 +35,20 @@ pub use trouble::Trouble;
 use crate::model::Record;
 
 /// Every provider, in the order of the catalogue.
-static CATALOGUE: &[&Entry] =
-    &[&exchanges::binance::ENTRY, &exchanges::coinbase::ENTRY, &exchanges::kraken::ENTRY, &chains::bitcoin::ENTRY];
+static CATALOGUE: &[&Entry] = &[
+    &exchanges::binance::ENTRY,
+    &exchanges::coinbase::ENTRY,
+    &exchanges::kraken::ENTRY,
+    &chains::evm::ARBITRUM_ENTRY,
+    &chains::evm::AVALANCHE_ENTRY,
+    &chains::evm::BASE_ENTRY,
+    &chains::bitcoin::ENTRY,
+    &chains::evm::BSC_ENTRY,
+    &chains::evm::ETHEREUM_ENTRY,
+    &chains::evm::ENTRY,
+    &chains::evm::OPTIMISM_ENTRY,
+    &chains::evm::POLYGON_ENTRY,
+];
 
 /// Every provider.
 #[must_use]

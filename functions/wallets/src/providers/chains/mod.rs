@@ -1,3 +1,4 @@
 //! Chains, asked by an address.
 
 pub mod bitcoin;
+pub mod evm;
