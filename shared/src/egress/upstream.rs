@@ -66,6 +66,22 @@ upstreams! {
     Etherscan = "ETHERSCAN", "https://api.etherscan.io";
     /// Blockscout, every chain: `/{chain_id}/api/v2/…`.
     Blockscout = "BLOCKSCOUT", "https://api.blockscout.com";
+    /// Routescan, Etherscan's API of some chains: `/v2/network/mainnet/evm/{chain_id}/etherscan/api`.
+    Routescan = "ROUTESCAN", "https://api.routescan.io";
+    /// A node of Ethereum: `POST` to the URL itself.
+    EvmRpc1 = "EVM_RPC_1", "https://ethereum-rpc.publicnode.com";
+    /// A node of Optimism.
+    EvmRpc10 = "EVM_RPC_10", "https://optimism-rpc.publicnode.com";
+    /// A node of BNB Smart Chain.
+    EvmRpc56 = "EVM_RPC_56", "https://bsc-rpc.publicnode.com";
+    /// A node of Polygon.
+    EvmRpc137 = "EVM_RPC_137", "https://polygon-bor-rpc.publicnode.com";
+    /// A node of Base.
+    EvmRpc8453 = "EVM_RPC_8453", "https://base-rpc.publicnode.com";
+    /// A node of Arbitrum One.
+    EvmRpc42161 = "EVM_RPC_42161", "https://arbitrum-one-rpc.publicnode.com";
+    /// A node of Avalanche's C-Chain.
+    EvmRpc43114 = "EVM_RPC_43114", "https://avalanche-c-chain-rpc.publicnode.com";
     /// An Esplora server of Bitcoin's main network: `/api/…`.
     Esplora = "ESPLORA", "https://blockstream.info";
     /// A Solana node: `POST /`.

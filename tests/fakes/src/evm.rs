@@ -1,9 +1,11 @@
 //! A JSON-RPC node of an EVM chain, behind a provider that takes a key in the path: `/v2/{key}` as one does, `/v3/{key}`
-//! as another.
+//! as another; and public nodes, which take none: `/public/{chain}` stands for the node of each.
 //!
 //! What it reproduces, and from where:
-//! - `eth_chainId`, `eth_blockNumber`, `eth_getCode` and `net_version`. Quantities are hexadecimal without leading
-//!   zeros; EIP-695 makes `eth_chainId` one. `net_version` is a decimal text, here of the same number.
+//! - `eth_chainId`, `eth_blockNumber`, `eth_getCode`, `eth_getTransactionCount` and `net_version`. Quantities are
+//!   hexadecimal without leading zeros; EIP-695 makes `eth_chainId` one. `net_version` is a decimal text, here of the same
+//!   number. `eth_getTransactionCount` counts what an address sent, not what it received.
+//! - The code of an account that delegates (EIP-7702) is `0xef0100` and an address.
 //! - A JSON-RPC error comes with HTTP 200, so a caller that looks at the status alone is fooled (Alchemy's error page
 //!   shows both kinds). The codes are JSON-RPC's own and those of that page.
 //! - A missing or unknown key is 401 with code -32600 and "Must be authenticated!", a disabled one 403, too many
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::chains::ledger::is_address;
 use crate::host::Host;
 use crate::wire::{Throttle, json, list, lock, plain, text, whole_seconds, with_headers};
 
@@ -42,8 +45,12 @@ type Shared = Arc<Mutex<State>>;
 struct State {
     /// By key: the chain it serves, or nothing when the key is disabled.
     keys: HashMap<String, Option<u64>>,
-    /// By lower-case address: the deployed code.
+    /// By lower-case address: the deployed code, on every chain.
     codes: HashMap<String, String>,
+    /// By chain and lower-case address: the deployed code.
+    codes_on: HashMap<(u64, String), String>,
+    /// By chain and lower-case address: how many transactions it has sent.
+    sent: HashMap<(u64, String), u64>,
     block: u64,
     error: Option<(i64, String)>,
     answers_page: bool,
@@ -59,6 +66,8 @@ impl EvmNode {
         let state = Arc::new(Mutex::new(State {
             keys: HashMap::new(),
             codes: HashMap::new(),
+            codes_on: HashMap::new(),
+            sent: HashMap::new(),
             block: 1,
             error: None,
             answers_page: false,
@@ -67,6 +76,8 @@ impl EvmNode {
         let router = Router::new()
             .route("/v2/{key}", post(answer))
             .route("/v3/{key}", post(answer))
+            .route("/public/{chain}", post(answer_anyone))
+            .route("/public/{chain}/", post(answer_anyone))
             .fallback(async || unauthenticated())
             .with_state(Arc::clone(&state));
         Ok(Self { host: Host::start(router).await?, state })
@@ -96,6 +107,22 @@ impl EvmNode {
     /// Deploys code, `0x` and hexadecimal, at an address.
     pub fn set_code(&self, address: &str, code: &str) {
         lock(&self.state).codes.insert(address.to_ascii_lowercase(), code.to_owned());
+    }
+
+    /// Deploys code, `0x` and hexadecimal, at an address of one chain.
+    pub fn set_code_on(&self, chain_id: u64, address: &str, code: &str) {
+        lock(&self.state).codes_on.insert((chain_id, address.to_ascii_lowercase()), code.to_owned());
+    }
+
+    /// Says how many transactions an address has sent on a chain.
+    pub fn set_sent(&self, chain_id: u64, address: &str, count: u64) {
+        lock(&self.state).sent.insert((chain_id, address.to_ascii_lowercase()), count);
+    }
+
+    /// The URL of a chain's public node.
+    #[must_use]
+    pub fn public_url(&self, chain_id: u64) -> String {
+        format!("{}/public/{chain_id}", self.host.origin())
     }
 
     /// Answers every call with this JSON-RPC error and HTTP 200, or as usual again.
@@ -130,13 +157,8 @@ fn unauthenticated() -> Response {
 
 async fn answer(Extracted(state): Extracted<Shared>, Path(key): Path<String>, body: Bytes) -> Response {
     let mut state = lock(&state);
-    if state.answers_page {
-        return plain(StatusCode::OK, "text/html", "<!doctype html><title>Welcome</title>");
-    }
-    if let Some(seconds) = state.throttle.take() {
-        let message = "Your app has exceeded its compute units per second capacity.";
-        let refused = json(StatusCode::TOO_MANY_REQUESTS, &failure(&Value::Null, 429, message));
-        return with_headers(refused, [("retry-after", whole_seconds(seconds))]);
+    if let Some(refusal) = state.refusal() {
+        return refusal;
     }
     let chain_id = match state.keys.get(&key) {
         None => return unauthenticated(),
@@ -145,17 +167,37 @@ async fn answer(Extracted(state): Extracted<Shared>, Path(key): Path<String>, bo
         }
         Some(Some(chain_id)) => *chain_id,
     };
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
-        return json(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "Parse error"));
-    };
-    let answer = match request {
-        Value::Array(calls) if !calls.is_empty() => calls.iter().map(|call| state.call(chain_id, call)).collect(),
-        call => state.call(chain_id, &call),
-    };
-    json(StatusCode::OK, &answer)
+    state.answer(chain_id, &body)
+}
+
+async fn answer_anyone(Extracted(state): Extracted<Shared>, Path(chain_id): Path<u64>, body: Bytes) -> Response {
+    let mut state = lock(&state);
+    state.refusal().unwrap_or_else(|| state.answer(chain_id, &body))
 }
 
 impl State {
+    /// The answer that stands in place of any other, if there is one.
+    fn refusal(&mut self) -> Option<Response> {
+        if self.answers_page {
+            return Some(plain(StatusCode::OK, "text/html", "<!doctype html><title>Welcome</title>"));
+        }
+        let seconds = self.throttle.take()?;
+        let message = "Your app has exceeded its compute units per second capacity.";
+        let refused = json(StatusCode::TOO_MANY_REQUESTS, &failure(&Value::Null, 429, message));
+        Some(with_headers(refused, [("retry-after", whole_seconds(seconds))]))
+    }
+
+    fn answer(&self, chain_id: u64, body: &[u8]) -> Response {
+        let Ok(request) = serde_json::from_slice::<Value>(body) else {
+            return json(StatusCode::BAD_REQUEST, &failure(&Value::Null, -32700, "Parse error"));
+        };
+        let answer = match request {
+            Value::Array(calls) if !calls.is_empty() => calls.iter().map(|call| self.call(chain_id, call)).collect(),
+            call => self.call(chain_id, &call),
+        };
+        json(StatusCode::OK, &answer)
+    }
+
     fn call(&self, chain_id: u64, call: &Value) -> Value {
         let empty = Map::new();
         let call = call.as_object().unwrap_or(&empty);
@@ -171,9 +213,16 @@ impl State {
             "eth_chainId" => format!("{chain_id:#x}"),
             "eth_blockNumber" => format!("{:#x}", self.block),
             "net_version" => chain_id.to_string(),
-            "eth_getCode" => match list(call, "params") {
+            "eth_getCode" | "eth_getTransactionCount" => match list(call, "params") {
                 [Value::String(address), _] if is_address(address) => {
-                    self.codes.get(&address.to_ascii_lowercase()).cloned().unwrap_or_else(|| "0x".to_owned())
+                    let address = address.to_ascii_lowercase();
+                    let place = (chain_id, address.clone());
+                    if method == "eth_getCode" {
+                        let code = self.codes_on.get(&place).or_else(|| self.codes.get(&address));
+                        code.cloned().unwrap_or_else(|| "0x".to_owned())
+                    } else {
+                        format!("{:#x}", self.sent.get(&place).copied().unwrap_or_default())
+                    }
                 }
                 _ => return failure(&id, -32602, "invalid argument 0: not an address, or no block given"),
             },
@@ -184,9 +233,4 @@ impl State {
         };
         json!({ "jsonrpc": "2.0", "id": id, "result": result })
     }
-}
-
-fn is_address(address: &str) -> bool {
-    let digits = address.strip_prefix("0x").unwrap_or_default();
-    digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -15,6 +15,7 @@
 
 pub mod ai;
 pub mod ai_gateway;
+pub mod chains;
 mod demo;
 pub mod discord;
 pub mod esplora;
@@ -34,6 +35,9 @@ use std::io;
 
 use crate::ai::AiProviders;
 use crate::ai_gateway::{AiGateway, OpenAiCompatible};
+use crate::chains::blockscout::Blockscout;
+use crate::chains::etherscan::Etherscan;
+use crate::chains::ledger::Ledger;
 pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo};
 use crate::discord::Discord;
 use crate::esplora::Esplora;
@@ -77,6 +81,12 @@ pub struct Fakes {
     pub webhook: WebhookReceiver,
     /// A node of EVM chains.
     pub evm: EvmNode,
+    /// What happened on EVM chains: what their explorers tell.
+    pub ledger: Ledger,
+    /// Etherscan, and Routescan.
+    pub etherscan: Etherscan,
+    /// Blockscout.
+    pub blockscout: Blockscout,
     /// An Esplora server of Bitcoin.
     pub esplora: Esplora,
     /// A node of Solana.
@@ -99,6 +109,7 @@ impl Fakes {
     /// # Errors
     /// When a port cannot be bound.
     pub async fn start() -> io::Result<Self> {
+        let ledger = Ledger::default();
         Ok(Self {
             slack: Slack::start().await?,
             discord: Discord::start().await?,
@@ -111,6 +122,9 @@ impl Fakes {
             ai: AiProviders::start().await?,
             webhook: WebhookReceiver::start().await?,
             evm: EvmNode::start().await?,
+            etherscan: Etherscan::start(&ledger).await?,
+            blockscout: Blockscout::start(&ledger).await?,
+            ledger,
             esplora: Esplora::start().await?,
             solana: Solana::start().await?,
             binance: Binance::start().await?,
@@ -133,6 +147,16 @@ impl Fakes {
             ("SENDGRID_EU", self.sendgrid_eu.host.origin()),
             ("RESEND", self.resend.host.origin()),
             ("AI_GATEWAY", self.ai_gateway.host.origin()),
+            ("ETHERSCAN", self.etherscan.host.origin()),
+            ("ROUTESCAN", self.etherscan.host.origin()),
+            ("BLOCKSCOUT", self.blockscout.host.origin()),
+            ("EVM_RPC_1", self.evm.public_url(1)),
+            ("EVM_RPC_10", self.evm.public_url(10)),
+            ("EVM_RPC_56", self.evm.public_url(56)),
+            ("EVM_RPC_137", self.evm.public_url(137)),
+            ("EVM_RPC_8453", self.evm.public_url(8453)),
+            ("EVM_RPC_42161", self.evm.public_url(42161)),
+            ("EVM_RPC_43114", self.evm.public_url(43114)),
             ("ESPLORA", self.esplora.host.origin()),
             ("SOLANA_RPC", self.solana.host.origin()),
             ("BINANCE", self.binance.host.origin()),

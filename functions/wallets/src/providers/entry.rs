@@ -103,6 +103,13 @@ impl Entry {
             }
             1 => Err(problems.into_iter().flatten().collect()),
             _ => {
+                // Who says more of this address than of none knows what is wrong with it.
+                let none = Given { address: Some(String::new()), ..anywhere };
+                let mut told = takers.iter().zip(&problems);
+                let knowing = told.find(|(source, found)| source.account(&none).err().as_ref() != Some(found));
+                if let Some((_, found)) = knowing {
+                    return Err(found.clone());
+                }
                 let place = if given.xpub.is_some() { "xpub" } else { "address" };
                 let what: Vec<&str> = takers.iter().map(|source| source.accepted()).collect();
                 Err(vec![FieldProblem::new(place, "value", format!("must be {}", what.join(", or ")))])

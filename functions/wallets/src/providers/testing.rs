@@ -22,10 +22,16 @@ pub(crate) struct World {
 impl World {
     /// `endpoints` are pairs of an upstream's name and a fake's origin.
     pub(crate) fn of(endpoints: &[(&str, String)]) -> Self {
+        Self::with_keys(endpoints, &[])
+    }
+
+    /// The same, and the operator has keys: pairs of an upstream's name and a key.
+    pub(crate) fn with_keys(endpoints: &[(&str, String)], keys: &[(&str, &str)]) -> Self {
         let clock = FixedClock::at(Timestamp::from_second(1_780_000_000).unwrap());
         let ids = Ids::new(Arc::new(clock.clone()), Arc::new(SystemRandom));
         let pairs = endpoints.iter().map(|(name, url)| (Upstream::named(name).unwrap(), Url::parse(url).unwrap()));
-        let egress = EgressConfig { endpoints: pairs.collect(), ..EgressConfig::default() };
+        let keys = keys.iter().map(|(name, key)| (Upstream::named(name).unwrap(), (*key).into())).collect();
+        let egress = EgressConfig { endpoints: pairs.collect(), keys, ..EgressConfig::default() };
         let nowhere = ([127, 0, 0, 1], 9).into();
         let aws = AwsConfig::emulated(nowhere, nowhere);
         Self { platform: Platform::with_egress(&aws, Egress::new(egress), ids), clock }

@@ -1,4 +1,5 @@
 //! Chains, asked by an address.
 
 pub mod bitcoin;
+pub mod evm;
 pub mod solana;

@@ -1,0 +1,67 @@
+//! Nodes, by JSON-RPC: whether an address is a contract.
+//!
+//! An account of a person has no code, or, since EIP-7702, code that only names the contract it delegates to: `0xef0100`
+//! and an address, 23 bytes. The node is also asked which chain it is of: an address of a node that the operator
+//! overrides may be another chain's, which answers just as well.
+//!
+//! Nodes tell no history. `eth_getTransactionCount` counts what an address sent, and so is no total; it is not asked.
+
+use axum::http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::chain::Chain;
+use crate::providers::{Outside, Trouble};
+
+/// What the code of an account that delegates begins with, and how many hexadecimal digits it has.
+const DELEGATION: &str = "ef0100";
+const DELEGATION_DIGITS: usize = 46;
+
+#[derive(Deserialize)]
+struct Reply {
+    id: u64,
+    result: Option<String>,
+}
+
+/// Whether an address is a contract.
+pub(super) async fn is_contract(chain: &Chain, address: &str, outside: &Outside<'_>) -> Result<bool, Trouble> {
+    let call = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let calls = [call(1, "eth_chainId", json!([])), call(2, "eth_getCode", json!([address, "latest"]))];
+    // Reading twice changes nothing.
+    let request = outside.request(Method::POST, chain.node, "").json(&calls).repeatable();
+    let answer = outside.send(chain.name, request).await?;
+    if !answer.is_success() {
+        return Err(Trouble::of_answer(chain.name, &answer));
+    }
+    let replies: Vec<Reply> = answer.json().ok_or_else(|| Trouble::unreadable(chain.name))?;
+    let result = |id: u64| {
+        let reply = replies.iter().find(|reply| reply.id == id);
+        reply.and_then(|reply| reply.result.as_deref()).ok_or_else(|| Trouble::unreadable(chain.name))
+    };
+    if result(1)? != format!("{:#x}", chain.id) {
+        tracing::error!(node = chain.node.name(), "this node is of another chain");
+        return Err(Trouble::Unexpected(format!("{}'s node is of another chain.", chain.name)));
+    }
+    Ok(is_code_of_a_contract(result(2)?))
+}
+
+fn is_code_of_a_contract(code: &str) -> bool {
+    let code = code.strip_prefix("0x").unwrap_or(code).to_ascii_lowercase();
+    !code.is_empty() && !(code.len() == DELEGATION_DIGITS && code.starts_with(DELEGATION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_delegates_is_no_contract() {
+        let delegation = format!("0xef0100{}", "ab".repeat(20));
+        assert!(!is_code_of_a_contract("0x"));
+        assert!(!is_code_of_a_contract(&delegation));
+        assert!(!is_code_of_a_contract(&delegation.to_uppercase().replacen("0X", "0x", 1)));
+        assert!(is_code_of_a_contract("0x6001"));
+        assert!(is_code_of_a_contract(&format!("{delegation}00")), "longer code only begins alike");
+        assert!(is_code_of_a_contract("0xef0100"));
+    }
+}
