@@ -128,6 +128,29 @@ impl Solana {
         bs58::encode(digest(&SHA256, name.as_bytes())).into_string()
     }
 
+    /// The address of an owner's account for a token.
+    #[must_use]
+    pub fn token_address(owner: &str, mint: &str) -> String {
+        Self::address(&format!("{owner}/{mint}"))
+    }
+
+    /// Whether a token account is open.
+    #[must_use]
+    pub fn is_open(&self, account: &str) -> bool {
+        lock(&self.state).tokens.contains_key(account)
+    }
+
+    /// The signatures of all that ever happened to an address or to a token account of its.
+    #[must_use]
+    pub fn history(&self, owner: &str) -> HashSet<String> {
+        let state = lock(&self.state);
+        let is_its = |account: &Account| {
+            account.address == owner || account.token.iter().flatten().any(|token| token.owner == owner)
+        };
+        let its = state.transactions.iter().filter(|one| one.accounts.iter().any(is_its));
+        its.map(|one| one.signature.clone()).collect()
+    }
+
     /// A stranger pays so many lamports. Gives the transaction's signature.
     pub fn receive(&self, address: &str, lamports: u64) -> String {
         self.transfer(STRANGER, address, lamports)
@@ -151,7 +174,7 @@ impl Solana {
     /// `payer` opens an account of `owner` for a token, which is named by both; gives its address. The same one, if it
     /// was closed and is opened again.
     pub fn open(&self, payer: &str, owner: &str, mint: &str, decimals: u32, program: &'static str) -> String {
-        let address = Self::address(&format!("{owner}/{mint}"));
+        let address = Self::token_address(owner, mint);
         lock(&self.state).transact(payer, &[&address, owner, mint, program], |ledger| {
             ledger.take(payer, RENT);
             ledger.give(&address, RENT);

@@ -192,6 +192,8 @@ async fn services_check_may_do_what_a_run_needs() {
 const ZPUB: &str =
     "zpub6rFR7y4Q2AijBEqTUquhVz398htDFrtymD9xYYfG1m4wAcvPhXNfE3EfH1r1ADqtfSdVCToUG868RvUUkgDKf31mGDtKsAYz2oz2AGutZYs";
 
+const EVM_ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
 /// Connects an extended public key, which is secret; gives its path.
 async fn connect_key(app: &TestApp) -> String {
     let body = json!({ "provider": "bitcoin", "xpub": ZPUB });
@@ -210,6 +212,10 @@ async fn wallets_api_may_do_what_its_operations_need() {
     let _ = wallets.get("/v1/integrations?searchedKey=bitcoin").await.expect(200);
     let _ = wallets.get("/v1/providers").await.expect(200);
     let _ = wallets.patch(&path, &json!({ "alias": "Vault" })).await.expect(200);
+    // A node that does not help makes it ask explorers.
+    app.fakes.evm.answer_with_page(true);
+    let _ =
+        wallets.post("/v1/integrations", &json!({ "provider": "ethereum", "address": EVM_ADDRESS })).await.expect(201);
     let api = app.proxy.calls().len();
     // What the worker does in between is not the API's.
     let _ = app.deliver_stream().await;
@@ -261,8 +267,10 @@ async fn wallets_sync_may_do_what_a_run_needs() {
     let id = path.rsplit('/').next().unwrap();
     let secret = format!("causeway/acme/wallets/{id}");
     app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+    let body = json!({ "provider": "ethereum", "address": EVM_ADDRESS });
+    let _ = app.wallets().post("/v1/integrations", &body).await.expect(201);
     app.proxy.forget_calls();
-    assert_eq!(app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)["completed"], 1);
+    assert_eq!(app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)["completed"], 2);
     let synced = app.proxy.calls();
     // A deletion that had no time to remove anything.
     app.proxy.inject(Fault::ServerError).on("BatchWriteItem").always();

@@ -39,7 +39,7 @@ async fn a_wallet_is_brought_in_with_its_token_accounts_and_kept_up_to_date() {
     );
     assert_eq!(records[0]["sent"], json!({ "quantity": "0.5", "asset": Solana::address("one mint") }));
     assert_eq!(records[0]["fee"], json!({ "quantity": "0.000005", "asset": "SOL" }));
-    assert_eq!(listed(&wallets, "searchedKey=6D8GtWkK", "walletId").await, [id.clone()]);
+    assert_eq!(listed(&wallets, "searchedKey=6D8GtWkK", "walletId").await, std::slice::from_ref(&id));
 
     solana.receive_many(WALLET, 2);
     solana.receive_token(&others, 1);

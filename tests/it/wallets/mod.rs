@@ -2,6 +2,7 @@
 
 mod authorization;
 mod capacity;
+mod chains_evm;
 mod chains_solana;
 mod create_integration;
 mod credentials;

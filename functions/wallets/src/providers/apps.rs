@@ -71,23 +71,37 @@ macro_rules! rainbowkit {
 }
 
 apps! {
+    /// Coinbase Wallet in the catalogue: the app that keeps one's own keys, and not the exchange.
+    COINBASE_WALLET = "coinbase_wallet", "Coinbase Wallet", over [evm, solana, bitcoin],
+        rainbowkit!("1569bc7988ea0f88cc578c3d940de87c4a54f7ee", "coinbaseWallet/coinbaseWallet.svg"),
+        "In Coinbase Wallet, also called the Base app, tap Receive and copy the address of a network; connect one after the \
+         other. For an account of the exchange choose Coinbase.";
     /// Ledger in the catalogue.
-    LEDGER = "ledger", "Ledger", over [bitcoin, solana],
+    LEDGER = "ledger", "Ledger", over [evm, solana, bitcoin],
         rainbowkit!("c927bd73c4d6af69f8f226f51c3ce5b99da00f73", "ledger/ledger.svg"),
         "In Ledger Live, also called Ledger Wallet, open the account, choose Receive and copy the address. A Bitcoin \
          account has many addresses, so give its extended public key (xpub, ypub or zpub) instead, which is under Edit \
          account, Advanced.";
+    /// MetaMask in the catalogue.
+    METAMASK = "metamask", "MetaMask", over [evm, solana, bitcoin],
+        rainbowkit!("b93a23733f39f1399ffdb89722ce271ca23aac6d", "metaMaskWallet/metaMaskWallet.svg"),
+        "In MetaMask open the account's menu, Addresses, and copy one. The address of Ethereum, 0x and 40 letters and \
+         digits, is the same on every chain that works as it does; connect those of other networks one after the other.";
     /// Phantom in the catalogue.
-    PHANTOM = "phantom", "Phantom", over [solana, bitcoin],
+    PHANTOM = "phantom", "Phantom", over [evm, solana, bitcoin],
         rainbowkit!("590381352f67db60abe2af44c918799fe2104b93", "phantomWallet/phantomWallet.svg"),
         "In Phantom tap Receive and copy the address of a network; connect one after the other.";
+    /// Rabby in the catalogue.
+    RABBY = "rabby", "Rabby", over [evm],
+        rainbowkit!("2530e70ebd8f101d9b5cc179bac7ca20c834ceed", "rabbyWallet/rabbyWallet.svg"),
+        "In Rabby copy the address beside the account's name: 0x and 40 letters and digits. It is the same on every chain.";
     /// Trezor in the catalogue.
-    TREZOR = "trezor", "Trezor", over [bitcoin, solana],
+    TREZOR = "trezor", "Trezor", over [evm, solana, bitcoin],
         "https://cdn.jsdelivr.net/npm/simple-icons@16.37.0/icons/trezor.svg",
         "In Trezor Suite open the account, choose Receive and copy the address. A Bitcoin account has many addresses, so \
          give its extended public key (xpub, ypub or zpub) instead, which is under Details, Show public key.";
     /// Trust Wallet in the catalogue.
-    TRUST_WALLET = "trust_wallet", "Trust Wallet", over [solana, bitcoin],
+    TRUST_WALLET = "trust_wallet", "Trust Wallet", over [evm, solana, bitcoin],
         rainbowkit!("54568205379de7b9260be20e52419c46df999e88", "trustWallet/trustWallet.svg"),
         "In Trust Wallet tap Receive and copy the address of a network; connect one after the other.";
 }
@@ -97,6 +111,7 @@ mod tests {
     use super::*;
     use crate::providers::Given;
 
+    const EVM: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
     const BITCOIN: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
     const SOLANA: &str = "6D8GtWkKJgToM5UoiByHqjQCCC9Dq1Hh7iNmU4jKSs12";
 
@@ -112,7 +127,7 @@ mod tests {
                 .sources
                 .iter()
                 .map(|source| {
-                    let own = [&chains::bitcoin::ENTRY, &chains::solana::ENTRY];
+                    let own = [&chains::bitcoin::ENTRY, &chains::evm::ENTRY, &chains::solana::ENTRY];
                     own.iter().find(|entry| entry.source(source.name()).is_some()).unwrap().chains.len()
                 })
                 .sum();
@@ -124,7 +139,9 @@ mod tests {
 
     #[test]
     fn an_address_tells_which_source_is_meant() {
-        for (address, expected) in [(BITCOIN, &chains::bitcoin::ENTRY), (SOLANA, &chains::solana::ENTRY)] {
+        for (address, expected) in
+            [(BITCOIN, &chains::bitcoin::ENTRY), (EVM, &chains::evm::ENTRY), (SOLANA, &chains::solana::ENTRY)]
+        {
             let (source, account) = LEDGER.read(given(address, &[])).unwrap();
             let (own_source, own) = expected.read(given(address, &[])).unwrap();
             assert_eq!((source.name(), &account.chains), (own_source.name(), &own.chains));
@@ -136,16 +153,33 @@ mod tests {
     fn what_is_no_address_is_refused_with_what_is_one() {
         let problems = PHANTOM.read(given("vitalik.eth", &[])).err().unwrap();
         assert_eq!((problems.len(), problems[0].field.as_str()), (1, "address"));
-        for word in ["Bitcoin", "Solana"] {
+        for word in ["EVM", "Bitcoin", "Solana"] {
             assert!(problems[0].message.contains(word), "{problems:?}");
         }
     }
 
     #[test]
+    fn who_knows_more_of_what_is_wrong_says_it() {
+        let signature = bs58::encode([7; 64]).into_string();
+        for (address, word) in [
+            (EVM.replace('B', "b").as_str(), "EIP-55"),
+            ("tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", "test network"),
+            (signature.as_str(), "PRIVATE"),
+        ] {
+            let problems = METAMASK.read(given(address, &[])).err().unwrap();
+            assert!(problems.len() == 1 && problems[0].message.contains(word), "{problems:?}");
+        }
+    }
+
+    #[test]
     fn an_address_and_chains_that_it_is_not_on_do_not_go_together() {
-        let problems = LEDGER.read(given(BITCOIN, chains::solana::ENTRY.chains)).err().unwrap();
-        assert_eq!((problems.len(), problems[0].field.as_str()), (1, "chains"));
-        assert!(problems[0].message.contains("Bitcoin"), "{problems:?}");
+        for (address, word) in [(BITCOIN, "Bitcoin"), (EVM, "EVM")] {
+            let problems = LEDGER.read(given(address, chains::solana::ENTRY.chains)).err().unwrap();
+            assert_eq!((problems.len(), problems[0].field.as_str()), (1, "chains"));
+            assert!(problems[0].message.contains(word), "{problems:?}");
+        }
+        let (_, account) = LEDGER.read(given(EVM, &["eip155:1", chains::solana::ENTRY.chains[0]])).ok().unwrap();
+        assert_eq!(account.chains, ["eip155:1"]);
     }
 
     #[test]

@@ -74,22 +74,27 @@ impl Entry {
             };
             return Err(vec![FieldProblem::new("chains", "value", message)]);
         }
+        let everywhere = self.chains.iter().map(|chain| (*chain).to_owned()).collect();
+        let anywhere = Given { chains: everywhere, ..given.clone() };
         if given.chains.is_empty() {
-            given.chains = self.chains.iter().map(|chain| (*chain).to_owned()).collect();
+            given.chains.clone_from(&anywhere.chains);
         }
         self.misplaced(&given)?;
         let mut takers = self.sources.to_vec();
         takers.retain(|source| given.xpub.is_none() || source.takes_xpub());
         let mut problems = Vec::new();
         for source in &takers {
-            match source.account(&given) {
-                Ok(account) if account.chains.is_empty() && !self.chains.is_empty() => {
-                    let message = format!("names none of those that {} can be on", source.accepted());
-                    return Err(vec![FieldProblem::new("chains", "value", message)]);
-                }
-                Ok(account) => return Ok((*source, account)),
-                Err(found) => problems.push(found),
+            // Whose it is does not depend on the chains that are named; whether it can be asked there does.
+            if let Err(found) = source.account(&anywhere) {
+                problems.push(found);
+                continue;
             }
+            let account = source.account(&given)?;
+            if account.chains.is_empty() && !self.chains.is_empty() {
+                let message = format!("names none of the chains that there are for {}", source.accepted());
+                return Err(vec![FieldProblem::new("chains", "value", message)]);
+            }
+            return Ok((*source, account));
         }
         match problems.len() {
             0 => {
@@ -98,6 +103,13 @@ impl Entry {
             }
             1 => Err(problems.into_iter().flatten().collect()),
             _ => {
+                // Who says more of this address than of none knows what is wrong with it.
+                let none = Given { address: Some(String::new()), ..anywhere };
+                let mut told = takers.iter().zip(&problems);
+                let knowing = told.find(|(source, found)| source.account(&none).err().as_ref() != Some(found));
+                if let Some((_, found)) = knowing {
+                    return Err(found.clone());
+                }
                 let place = if given.xpub.is_some() { "xpub" } else { "address" };
                 let what: Vec<&str> = takers.iter().map(|source| source.accepted()).collect();
                 Err(vec![FieldProblem::new(place, "value", format!("must be {}", what.join(", or ")))])

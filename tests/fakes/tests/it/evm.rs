@@ -87,6 +87,27 @@ async fn keys_belong_to_a_chain_and_may_be_refused() {
 }
 
 #[tokio::test]
+async fn public_nodes_take_no_key_and_each_is_of_its_chain() {
+    let (node, _) = node().await;
+    node.set_code_on(137, ADDRESS, "0x6001");
+    node.set_sent(137, ADDRESS, 18);
+    for (chain, id, code, sent) in [(1, "0x1", "0x", "0x0"), (137, "0x89", "0x6001", "0x12")] {
+        let url = node.public_url(chain);
+        for (method, parameters, result) in [
+            ("eth_chainId", json!([]), id),
+            ("eth_getCode", json!([ADDRESS, "latest"]), code),
+            ("eth_getTransactionCount", json!([ADDRESS, "latest"]), sent),
+        ] {
+            assert_eq!(
+                post_json(&url, &request(method, &parameters)).await.json()["result"],
+                result,
+                "{chain} {method}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_in_place_of_a_node_answers_200_too() {
     let (node, url) = node().await;
     node.answer_with_page(true);

@@ -2,22 +2,23 @@
 //!
 //! # How a history is walked
 //! `getSignaturesForAddress` lists the transactions that name an address, newest first. A token that arrives names the
-//! account that holds it and not the wallet, so the wallet's own list is not its history: after it come the lists of its
-//! token accounts, those of the token program and those of Token-2022, in the order of their addresses. An account that a
-//! transaction closes is on no list of accounts any more; such accounts are noted along the way and read last, two hundred
-//! of them in a walk at most.
+//! account that holds it and not the wallet, so the wallet's own list is not its history. First come the lists of its token
+//! accounts, those of the token program and those of Token-2022, in the order of their addresses; then its own; then those
+//! of the accounts that these transactions closed, which are on no list of accounts any more, two hundred of them at most.
+//! The own list comes behind the open accounts because whatever is closed before it could be read is named there.
 //!
 //! What a transaction did is in its details, one `getTransaction` each, so a page takes as many signatures as it asks
-//! details of: a hundred. Where the node will not go on in the middle, the page ends with what it has, and the next begins
-//! behind it. A transaction is one record, named by its signature, whichever lists it is on, and its details do not depend
-//! on the list: lamports of the wallet and of its token accounts together, so that neither rent nor wrapped SOL looks like
-//! a payment, and each other token by itself. Where more than one asset went the same way the record names one of them,
-//! tokens before SOL.
+//! details of: nearly a hundred, what is stored at once. Where the node will not go on in the middle, the page ends with
+//! what it has, and the next begins behind it. A transaction is one record, named by its signature, whichever lists it is
+//! on, and its details do not depend on the list: lamports of the wallet and of its token accounts together, so that
+//! neither rent nor wrapped SOL looks like a payment, and each other token by itself. Where more than one asset went the
+//! same way the record names one of them, tokens before SOL. What is on several lists is asked for with each of them,
+//! unless they meet on one page.
 //!
-//! A walk notes the slot at which it begins, and the newest signature of the wallet's own list. What arrives meanwhile is
-//! newer than both and left to the next walk, which reads the own list down to that signature (`until`) and every list
-//! down to that slot, less a minute. Only finalised transactions are taken, and a node that has not come as far as the slot
-//! is waited for (`minContextSlot`): several of them may stand behind one address.
+//! A walk notes the slot at which it begins, and the newest signature of the own list. The next walk reads the own list
+//! down to that signature (`until`) and every list down to that slot, less a minute, so what arrives meanwhile is its
+//! business. Only finalised transactions are taken, and a node that has not come as far as the slot is waited for
+//! (`minContextSlot`): several of them may stand behind one address.
 //!
 //! Nothing is stored of a transaction whose details the node does not have. A node of the whole history is needed; the
 //! public one has it and is slow.
@@ -58,8 +59,8 @@ const SYMBOLS: [(&str, &str); 2] = [
     ("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", "USDC"),
     ("Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB", "USDT"),
 ];
-/// So many transactions are a page, and so many lists are looked at for it.
-const PAGE: usize = 100;
+/// So many transactions are a page, few enough to be stored at once, and so many lists are looked at for it.
+const PAGE: usize = 96;
 const LOOKS: usize = 40;
 /// Details are asked for so many at a time.
 const AT_ONCE: usize = 4;
@@ -230,10 +231,10 @@ struct Walk {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
-    /// The wallet's own.
-    Own,
     /// The one of this token account, or, once it is read, of the next.
     Open { account: String, is_read: bool },
+    /// The wallet's own.
+    Own,
     /// The one of the closed account of this number; behind the last, the walk is done.
     Closed { number: usize },
 }
@@ -262,11 +263,12 @@ impl Page<'_> {
         PAGE.saturating_sub(self.records.len())
     }
 
-    async fn open(&mut self) -> Result<&[String], Trouble> {
+    /// The accounts that are open at this slot or later.
+    async fn open(&mut self, slot: u64) -> Result<&[String], Trouble> {
         if self.open.is_none() {
             let mut accounts = Vec::new();
             for program in TOKEN_PROGRAMS {
-                accounts.extend(token_accounts(self.own, program, self.outside).await?);
+                accounts.extend(token_accounts(self.own, program, slot, self.outside).await?);
             }
             accounts.sort_unstable();
             self.open = Some(accounts);
@@ -281,38 +283,36 @@ impl Walk {
         let slot = slot.ok_or_else(|| Trouble::unreadable(NAME))?;
         let newest = since.as_ref().and_then(|since| since.newest.clone());
         let mark = Mark { slot, newest };
-        Ok(Self { since, mark, place: Place::Own, before: None, closed: Vec::new() })
+        let place = Place::Open { account: String::new(), is_read: true };
+        Ok(Self { since, mark, place, before: None, closed: Vec::new() })
     }
 
     fn is_done(&self) -> bool {
         matches!(self.place, Place::Closed { number } if number >= self.closed.len())
     }
 
-    /// The account whose list is to be read, or none if another kind of place begins.
+    /// The account whose list is to be read; none at the end.
     async fn account(&mut self, page: &mut Page<'_>) -> Result<Option<String>, Trouble> {
-        match &self.place {
-            Place::Own => Ok(Some(page.own.to_owned())),
-            Place::Open { account, is_read: false } => Ok(Some(account.clone())),
-            Place::Closed { number } => Ok(self.closed.get(*number).cloned()),
-            Place::Open { account, is_read: true } => {
-                let open = page.open().await?;
-                let next = open.iter().find(|one| *one > account).cloned();
-                if next.is_none() {
-                    // What was closed and opened again has been read.
-                    self.closed.retain(|one| open.binary_search(one).is_err());
-                    self.place = Place::Closed { number: 0 };
-                }
-                Ok(next)
+        if let Place::Open { account, is_read: true } = &self.place {
+            let next = page.open(self.mark.slot).await?.iter().find(|one| *one > account);
+            if next.is_some() {
+                return Ok(next.cloned());
             }
+            self.place = Place::Own;
         }
+        Ok(match &self.place {
+            Place::Open { account, .. } => Some(account.clone()),
+            Place::Own => Some(page.own.to_owned()),
+            Place::Closed { number } => self.closed.get(*number).cloned(),
+        })
     }
 
     /// Goes on to the list behind the one of `account`.
     fn leave(&mut self, account: String) {
         self.before = None;
         self.place = match self.place {
-            Place::Own => Place::Open { account: String::new(), is_read: true },
             Place::Open { .. } => Place::Open { account, is_read: true },
+            Place::Own => Place::Closed { number: 0 },
             Place::Closed { number } => Place::Closed { number: number + 1 },
         };
     }
@@ -325,7 +325,7 @@ impl Walk {
         }
     }
 
-    /// Reads as much of the present list as the page has room for. Nothing has changed if it fails.
+    /// Reads as much of the present list as the page has room for. Nothing has been read if it fails.
     async fn step(&mut self, page: &mut Page<'_>) -> Result<Step, Trouble> {
         let Some(account) = self.account(page).await? else { return Ok(Step::Whole) };
         let is_own = matches!(self.place, Place::Own);
@@ -471,9 +471,10 @@ struct Owned {
 }
 
 /// The addresses of the open accounts of a token program that belong to `owner`.
-async fn token_accounts(owner: &str, program: &str, outside: &Outside<'_>) -> Result<Vec<String>, Trouble> {
+async fn token_accounts(owner: &str, program: &str, slot: u64, outside: &Outside<'_>) -> Result<Vec<String>, Trouble> {
     let slice = json!({ "offset": 0, "length": 0 });
-    let options = json!({ "encoding": "base64", "commitment": "finalized", "dataSlice": slice });
+    let options =
+        json!({ "encoding": "base64", "commitment": "finalized", "minContextSlot": slot, "dataSlice": slice });
     let params = json!([owner, { "programId": program }, options]);
     let found: Option<InContext<Vec<Owned>>> = call(outside, "getTokenAccountsByOwner", params).await?;
     let found = found.ok_or_else(|| Trouble::unreadable(NAME))?;
@@ -690,6 +691,7 @@ async fn ask<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use fakes::solana::{FEE, RENT, Solana as Fake, TOKEN_2022_PROGRAM, TOKEN_PROGRAM};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::providers::testing::World;
@@ -830,24 +832,115 @@ mod tests {
         fake.receive_many(WALLET, 250);
         let tokens = fake.open(FRIEND, WALLET, USDC, 6, TOKEN_PROGRAM);
         let mut seen: HashSet<String> = HashSet::new();
+        let mut arrived = HashSet::new();
         let mut cursor = None;
         let end = loop {
             let fetched = world.page(&Solana, &wallet, cursor.as_ref()).await.unwrap();
             assert!(fetched.records.len() <= PAGE);
             let fresh = fetched.records.iter().filter(|record| seen.insert(record.provider_id.clone())).count();
             assert!(fetched.records.len() <= fresh + 1, "only the opening is on two lists");
-            fake.receive_many(WALLET, 7);
+            arrived.extend((0..7).map(|_| fake.receive(WALLET, 3)));
             match fetched.next {
                 Next::More(next) => cursor = Some(next),
                 Next::End(end) => break end,
             }
         };
         assert_eq!(seen.len(), 251, "what was there when the walk began");
-        let arrived = fake.receive_token(&tokens, 5);
+        arrived.insert(fake.receive_token(&tokens, 5));
         let (records, _) = world.walk(&Solana, &wallet, end).await.unwrap();
         seen.extend(records.into_iter().map(|record| record.provider_id));
-        assert!(seen.contains(&arrived));
-        assert_eq!(seen.len(), 251 + 3 * 7 + 1);
+        assert!(seen.is_superset(&arrived));
+        assert_eq!(seen.len(), 251 + arrived.len());
+    }
+
+    /// What happens in a wallet, to its node, and to its walk.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Receive(usize),
+        Open(usize),
+        Close(usize),
+        TokensArrive(usize, usize),
+        /// The node answers so many questions for details and no more.
+        Allow(usize),
+        FallBehind(usize),
+        Page,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        const ACCOUNTS: std::ops::Range<usize> = 0..3;
+        prop_oneof![
+            (1..40_usize).prop_map(Event::Receive),
+            ACCOUNTS.prop_map(Event::Open),
+            ACCOUNTS.prop_map(Event::Close),
+            (ACCOUNTS, 1..9_usize).prop_map(|(account, count)| Event::TokensArrive(account, count)),
+            (0..30_usize).prop_map(Event::Allow),
+            (0..4_usize).prop_map(Event::FallBehind),
+            Just(Event::Page),
+            Just(Event::Page),
+            Just(Event::Page),
+        ]
+    }
+
+    /// Lets everything happen and walks to the end; gives what the chain knows of the wallet and what came of the walks.
+    async fn live(events: Vec<Event>) -> (HashSet<String>, HashSet<String>) {
+        let (fake, world, wallet) = start().await;
+        let mut seen: BTreeMap<String, Record> = BTreeMap::new();
+        let mut take = |records: Vec<Record>| {
+            for record in records {
+                let before = seen.entry(record.provider_id.clone()).or_insert_with(|| record.clone());
+                assert_eq!(*before, record, "one transaction is always the same record");
+            }
+            seen.keys().cloned().collect::<HashSet<String>>()
+        };
+        let account = |number: usize| Fake::token_address(WALLET, &format!("mint {number}"));
+        let mut cursor = None;
+        for event in events {
+            match event {
+                Event::Receive(count) => fake.receive_many(WALLET, count),
+                Event::Open(number) if !fake.is_open(&account(number)) => {
+                    fake.open(FRIEND, WALLET, &format!("mint {number}"), 6, TOKEN_PROGRAM);
+                }
+                Event::Close(number) if fake.is_open(&account(number)) => {
+                    fake.close(&account(number));
+                }
+                Event::TokensArrive(number, count) if fake.is_open(&account(number)) => {
+                    (0..count).for_each(|_| drop(fake.receive_token(&account(number), 1)));
+                }
+                Event::Open(_) | Event::Close(_) | Event::TokensArrive(..) => {}
+                Event::Allow(calls) => fake.allow("getTransaction", calls, 1.0),
+                Event::FallBehind(count) => fake.fall_behind(count),
+                Event::Page => match world.page(&Solana, &wallet, cursor.as_ref()).await {
+                    Ok(fetched) => {
+                        take(fetched.records);
+                        cursor = match fetched.next {
+                            Next::More(next) => Some(next),
+                            Next::End(end) => end,
+                        };
+                    }
+                    Err(trouble) => {
+                        let lost = matches!(trouble, Trouble::ProviderDown(_));
+                        assert!(lost || matches!(trouble, Trouble::Wait { .. }), "{trouble}");
+                    }
+                },
+            }
+        }
+        fake.fall_behind(0);
+        fake.allow("getTransaction", usize::MAX, 1.0);
+        let (records, end) = world.walk(&Solana, &wallet, cursor).await.unwrap();
+        take(records);
+        let (records, _) = world.walk(&Solana, &wallet, end).await.unwrap();
+        (fake.history(WALLET), take(records))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_happens_meanwhile_nothing_is_lost(events in proptest::collection::vec(event(), 1..40)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (known, seen) = runtime.block_on(live(events));
+            prop_assert_eq!(known, seen);
+        }
     }
 
     #[tokio::test]

@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
-use rust_decimal::Decimal;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -261,11 +260,10 @@ impl Row {
         let mut record = Record::new(RecordKind::Trade, self.at(0)?.text()?, self.at(2)?.milliseconds()?);
         let (base, quote) = pair(self.at(1)?.as_str())?;
         let amount = self.at(4)?.quantity()?;
-        let price: Decimal = self.at(5)?.quantity()?.decimal()?;
-        let cost = amount.decimal()?.checked_mul(price).map(Quantity::from)?;
+        let cost = self.at(4)?.at_price(self.at(5)?);
         let is_sale = amount.is_negative();
-        let (bought, paid) = (Amount::of(amount, base), Amount::of(cost, quote));
-        (record.sent, record.received) = if is_sale { (bought, paid) } else { (paid, bought) };
+        let (base, quote) = (Amount::of(amount, base), cost.and_then(|cost| Amount::of(cost, quote)));
+        (record.sent, record.received) = if is_sale { (base, quote) } else { (quote, base) };
         let fee = self.at(9).and_then(Loose::quantity).filter(Quantity::is_negative);
         record.fee = fee.and_then(|fee| Amount::of(fee, self.at(10)?.text()?));
         Some(record)

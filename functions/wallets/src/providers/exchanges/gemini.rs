@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,7 +33,7 @@ use shared::http::FieldProblem;
 
 use super::loose::Loose;
 use super::signing::{Hash, base64, hmac};
-use crate::model::{Amount, Category, Quantity, Record, RecordKind};
+use crate::model::{Amount, Category, Record, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
 
 const NAME: &str = "Gemini";
@@ -287,10 +286,9 @@ impl Trade {
         }
         let mut record = Record::new(RecordKind::Trade, self.tid.text()?, self.timestampms.milliseconds()?);
         let amount = self.amount.quantity()?;
-        let price: Decimal = self.price.quantity()?.decimal()?;
-        let cost = amount.decimal()?.checked_mul(price).map(Quantity::from)?;
+        let cost = self.amount.at_price(&self.price);
         if let Some((base, quote)) = pair(&self.symbol, &self.fee_currency) {
-            let (base, quote) = (Amount::of(amount, base), Amount::of(cost, quote));
+            let (base, quote) = (Amount::of(amount, base), cost.and_then(|cost| Amount::of(cost, quote)));
             let is_sale = self.side.eq_ignore_ascii_case("sell");
             (record.sent, record.received) = if is_sale { (base, quote) } else { (quote, base) };
         }
@@ -458,6 +456,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::model::Quantity;
     use crate::providers::testing::World;
 
     const NOW: i64 = 1_780_000_000_000;

@@ -39,6 +39,13 @@ impl Loose {
         Quantity::parse(&self.0)
     }
 
+    /// What so much comes to at this price.
+    #[must_use]
+    pub fn at_price(&self, price: &Self) -> Option<Quantity> {
+        let (amount, price) = (self.quantity()?.decimal()?, price.quantity()?.decimal()?);
+        amount.checked_mul(price).map(Quantity::from)
+    }
+
     /// A whole number.
     #[must_use]
     pub fn whole(&self) -> Option<i64> {
@@ -63,5 +70,7 @@ mod tests {
         assert_eq!(row[2].milliseconds(), Timestamp::from_second(1_780_000_000).ok());
         assert_eq!((row[3].text().as_deref(), row[3].quantity()), (Some("x"), None));
         assert_eq!((row[4].text(), row[5].as_str()), (None, ""));
+        let sums: Vec<Loose> = serde_json::from_str(r#"["-0.3", 20000.5]"#).unwrap();
+        assert_eq!(sums[0].at_price(&sums[1]), Quantity::parse("-6000.15"));
     }
 }

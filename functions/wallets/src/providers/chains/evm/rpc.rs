@@ -7,6 +7,7 @@
 //! Nodes tell no history. `eth_getTransactionCount` counts what an address sent, and so is no total; it is not asked.
 
 use axum::http::Method;
+use futures::future::join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,30 +20,33 @@ const DELEGATION_DIGITS: usize = 46;
 
 #[derive(Deserialize)]
 struct Reply {
-    id: u64,
+    /// None beside an error, which comes with HTTP 200 as well.
     result: Option<String>,
 }
 
 /// Whether an address is a contract.
 pub(super) async fn is_contract(chain: &Chain, address: &str, outside: &Outside<'_>) -> Result<bool, Trouble> {
-    let call = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-    let calls = [call(1, "eth_chainId", json!([])), call(2, "eth_getCode", json!([address, "latest"]))];
+    let code = ask(chain, "eth_getCode", json!([address, "latest"]), outside);
+    let id = ask(chain, "eth_chainId", json!([]), outside);
+    let (code, id) = join(code, id).await;
+    if id.is_ok_and(|id| id != format!("{:#x}", chain.id)) {
+        tracing::error!(node = chain.node.name(), "this node is of another chain");
+        return Err(Trouble::Unexpected(format!("{}'s node is of another chain.", chain.name)));
+    }
+    Ok(is_code_of_a_contract(&code?))
+}
+
+/// One call. Not several at once: some nodes do not take that.
+async fn ask(chain: &Chain, method: &str, params: Value, outside: &Outside<'_>) -> Result<String, Trouble> {
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     // Reading twice changes nothing.
-    let request = outside.request(Method::POST, chain.node, "").json(&calls).repeatable();
+    let request = outside.request(Method::POST, chain.node, "").json(&call).repeatable();
     let answer = outside.send(chain.name, request).await?;
     if !answer.is_success() {
         return Err(Trouble::of_answer(chain.name, &answer));
     }
-    let replies: Vec<Reply> = answer.json().ok_or_else(|| Trouble::unreadable(chain.name))?;
-    let result = |id: u64| {
-        let reply = replies.iter().find(|reply| reply.id == id);
-        reply.and_then(|reply| reply.result.as_deref()).ok_or_else(|| Trouble::unreadable(chain.name))
-    };
-    if result(1)? != format!("{:#x}", chain.id) {
-        tracing::error!(node = chain.node.name(), "this node is of another chain");
-        return Err(Trouble::Unexpected(format!("{}'s node is of another chain.", chain.name)));
-    }
-    Ok(is_code_of_a_contract(result(2)?))
+    let reply: Option<Reply> = answer.json();
+    reply.and_then(|reply| reply.result).ok_or_else(|| Trouble::unreadable(chain.name))
 }
 
 fn is_code_of_a_contract(code: &str) -> bool {

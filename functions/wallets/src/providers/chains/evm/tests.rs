@@ -1,3 +1,5 @@
+//! The source against its fakes: the same history by every explorer, once, whatever goes wrong on the way.
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
