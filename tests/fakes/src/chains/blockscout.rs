@@ -268,12 +268,12 @@ async fn list(
     let is_last = page.len() <= size;
     page.truncate(size);
     let next = page.last().filter(|_| !is_last).map(|((block, index, part), _)| {
-        let mut next = json!({ "block_number": block, "index": index, "part": part });
+        let numbers = [("block_number", json!(block)), ("index", json!(index)), ("part", json!(part))];
+        let mut next: Map<String, Value> = numbers.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         if state.version < 12 {
-            next["items_count"] = json!(number("items_count").unwrap_or_default() + page.len());
-            if let Some(key) = query.get("apikey") {
-                next["key"] = key.clone();
-            }
+            let count = number("items_count").unwrap_or_default() + page.len();
+            next.insert("items_count".to_owned(), json!(count));
+            next.extend(query.get("apikey").map(|key| ("key".to_owned(), key.clone())));
         }
         next
     });

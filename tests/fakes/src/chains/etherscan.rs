@@ -51,6 +51,7 @@ struct State {
     paid: bool,
     wrong_keys: u32,
     daily_limit_reached: bool,
+    lacking: BTreeSet<String>,
     throttle: Throttle,
 }
 
@@ -91,6 +92,11 @@ impl Etherscan {
     /// Says that the day's calls are used up, or that they are not.
     pub fn reach_daily_limit(&self, reached: bool) {
         lock(&self.state).daily_limit_reached = reached;
+    }
+
+    /// Behaves as one that has no such action.
+    pub fn lack(&self, action: &str) {
+        lock(&self.state).lacking.insert(action.to_owned());
     }
 
     /// Refuses the next `count` requests as too many within a second.
@@ -159,6 +165,9 @@ impl State {
         }
         if !is_address(&address) {
             return refusal("Error! Invalid address format");
+        }
+        if self.lacking.contains(text(query, "action")) {
+            return refusal("Error! Missing Or invalid Action name");
         }
         let number = |name: &str, default: usize| text(query, name).parse().unwrap_or(default);
         let (page, offset) = (number("page", 1).max(1), number("offset", WINDOW));

@@ -38,6 +38,13 @@ struct About {
     proxy_type: Option<String>,
 }
 
+/// What is said of an address that is not known.
+#[derive(Deserialize)]
+struct Missing {
+    #[serde(default, deserialize_with = "text")]
+    message: String,
+}
+
 #[derive(Deserialize)]
 struct Party {
     hash: String,
@@ -160,7 +167,8 @@ impl Blockscout {
         let answer = outside.send(chain.name, request).await?;
         match answer.status {
             200..300 => Ok(Some(answer.json().ok_or_else(|| Trouble::unreadable(chain.name))?)),
-            404 => Ok(None),
+            // Something else may be missing there, such as a path at an address that the operator overrides.
+            404 if is_about_the_address(&answer) => Ok(None),
             401..=403 => {
                 tracing::error!(status = answer.status, "Blockscout wants a key of the operator's, or another one");
                 Err(Refusal::Barred(A_WHILE))
@@ -169,6 +177,11 @@ impl Blockscout {
             _ => Err(Trouble::of_answer(chain.name, &answer).into()),
         }
     }
+}
+
+fn is_about_the_address(answer: &Answer) -> bool {
+    let body: Option<Missing> = answer.json();
+    body.is_some_and(|body| body.message.eq_ignore_ascii_case("not found"))
 }
 
 /// How long is waited: what `Retry-After` says, or `x-ratelimit-reset` in milliseconds, which is -1 if it is not known.

@@ -179,6 +179,10 @@ impl Service {
             return Ok(Vec::new());
         }
         let reason = envelope.result.as_str().unwrap_or(&envelope.message).to_ascii_lowercase();
+        // Not every explorer that speaks as Etherscan does has this list.
+        if list == List::MultiTokens && reason.contains("invalid action") {
+            return Ok(Vec::new());
+        }
         Err(self.refusal(chain, &reason))
     }
 

@@ -51,7 +51,8 @@ async fn ask(chain: &Chain, method: &str, params: Value, outside: &Outside<'_>) 
 
 fn is_code_of_a_contract(code: &str) -> bool {
     let code = code.strip_prefix("0x").unwrap_or(code).to_ascii_lowercase();
-    !code.is_empty() && !(code.len() == DELEGATION_DIGITS && code.starts_with(DELEGATION))
+    let delegates = code.len() == DELEGATION_DIGITS && code.starts_with(DELEGATION);
+    !(code.is_empty() || delegates)
 }
 
 #[cfg(test)]

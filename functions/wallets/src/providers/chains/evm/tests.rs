@@ -388,6 +388,22 @@ async fn a_chain_that_no_explorer_covers_is_told_of_and_left_out() {
 }
 
 #[tokio::test]
+async fn what_an_explorer_does_not_know_is_told_from_what_is_not_there() {
+    let fakes = Fakes::start().await;
+    mine_everything(&fakes.ledger, 43114);
+    fakes.etherscan.lack("token1155tx");
+    let (records, _) = fakes.without_keys().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap();
+    assert_eq!(records.len(), 13, "one list is not there");
+    fakes.etherscan.lack("tokentx");
+    let trouble = fakes.without_keys().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap_err();
+    assert_eq!(trouble, Trouble::unreadable("Avalanche"));
+    let nowhere = fakes::Answer::status(404).json(&serde_json::json!({ "message": "Chain not found" }));
+    fakes.blockscout.host.faults().all(Fault::Answer(nowhere));
+    let trouble = fakes.without_keys().page(&Evm, &account(&[ETHEREUM]), None).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Unexpected(_)), "{trouble}");
+}
+
+#[tokio::test]
 async fn a_chain_in_trouble_does_not_lose_the_others() {
     let fakes = Fakes::start().await;
     let world = fakes.without_keys();
