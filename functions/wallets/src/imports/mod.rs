@@ -1,9 +1,9 @@
 //! Histories from files that exchanges export, and from spreadsheets: one file a layout, behind one trait.
 //!
 //! # Theory of operation
-//! A file is read once, row by row. Its bytes become text ([`text`]); one of its first lines is the header of a [`Layout`],
+//! A file is read once, row by row. Its bytes become text (`text`); one of its first lines is the header of a `Layout`,
 //! which tells what separates the columns too, for each separator is tried; how numbers are written is told by those that
-//! can be read in one way only ([`numbers`]). A layout's [`Reader`] takes rows and tells what happened; where several rows
+//! can be read in one way only (`numbers`). A layout's `Reader` takes rows and tells what happened; where several rows
 //! are one event it tells at the end. A row that cannot be read is reported with its line and column, and the others are
 //! read all the same; but an event of which one row cannot be read is left out as a whole, for half an event would be
 //! wrong and stay.

@@ -11,7 +11,7 @@
 //! job's.
 //!
 //! An [`Entry`] is a provider as a customer sees it; [`catalogue`] lists them. To add a provider: write its file, copying
-//! [`chains::bitcoin`] for a chain; name its entries in [`CATALOGUE`]; write its fake.
+//! [`chains::bitcoin`] for a chain; name its entries in `CATALOGUE`; write its fake.
 
 mod account;
 pub mod chains;
