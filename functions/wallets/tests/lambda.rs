@@ -97,6 +97,16 @@ async fn requests_are_answered_from_the_table() {
 }
 
 #[tokio::test]
+async fn a_form_that_the_gateway_encodes_is_imported() {
+    let lambda = Lambda::start(API, "wallets-api").await;
+    let (status, report) = answered(lambda.invoke(event(&lambda.app, "wallets-api-import")).await);
+    assert_eq!((status, &report["imported"], &report["rejected"][0]["line"]), (201, &json!(1), &json!(3)));
+    let integration = &report["integration"];
+    assert_eq!((&integration["alias"], &integration["status"]), (&json!("Old trades"), &json!("COMPLETED")));
+    assert_eq!(lambda.read(integration["walletId"].as_str().unwrap()).await, *integration);
+}
+
+#[tokio::test]
 async fn both_of_its_events_sync_what_is_queued() {
     let lambda = Lambda::start(SYNC, "wallets-sync").await;
     lambda.app.fakes.esplora.receive_many(ADDRESS, 30);

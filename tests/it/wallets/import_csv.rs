@@ -398,6 +398,7 @@ async fn an_import_that_stopped_is_told_and_gone_on_with() {
     let [wallet] = listed(&wallets, "", "walletId").await.try_into().unwrap();
     let left = read(&wallets, &wallet).await;
     assert_eq!((&left["status"], &left["totalTransactions"]), (&json!("ONGOING"), &json!(98)));
+    assert_eq!(left["progress"], json!({ "fetched": 98 }));
     app.advance(A_WHILE);
     assert_eq!(tick(&app).await["failed"], 1);
     let left = read(&wallets, &wallet).await;
@@ -487,7 +488,7 @@ async fn struck(into: bool, step: usize, fault: Fault, always: bool) {
         // The job may come first.
         let _ = tick(&scene.app).await;
     }
-    let again = scene.run().await.expect("asked again");
+    let again = scene.run().await.unwrap();
     scene.check(&again, into).await;
     if let Some(first) = first {
         assert_eq!(counts(&first), counts(&again));

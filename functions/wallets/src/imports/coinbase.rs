@@ -116,8 +116,11 @@ fn conversion(row: &Row<'_>, mut told: Told, quantity: &Quantity, coin: &str) ->
     Ok(told)
 }
 
+/// So much of an asset, in notes.
+type Noted<'a> = (Quantity, &'a str);
+
 /// The two amounts of the notes, on either side of `between`.
-fn noted<'a>(row: &'a Row<'_>, between: &str) -> Option<((Quantity, &'a str), (Quantity, &'a str))> {
+fn noted<'a>(row: &'a Row<'_>, between: &str) -> Option<(Noted<'a>, Noted<'a>)> {
     let amount = |number: &str, coin: &'a str| {
         let quantity = super::numbers::parse(number, super::numbers::Style::Dot).ok()?;
         Some((quantity, asset(coin)?))

@@ -1,9 +1,9 @@
 //! Histories from files that exchanges export, and from spreadsheets: one file a layout, behind one trait.
 //!
 //! # Theory of operation
-//! A file is read once, row by row. Its bytes become text ([`text`]); one of its first lines is the header of a [`Layout`],
+//! A file is read once, row by row. Its bytes become text (`text`); one of its first lines is the header of a `Layout`,
 //! which tells what separates the columns too, for each separator is tried; how numbers are written is told by those that
-//! can be read in one way only ([`numbers`]). A layout's [`Reader`] takes rows and tells what happened; where several rows
+//! can be read in one way only (`numbers`). A layout's `Reader` takes rows and tells what happened; where several rows
 //! are one event it tells at the end. A row that cannot be read is reported with its line and column, and the others are
 //! read all the same; but an event of which one row cannot be read is left out as a whole, for half an event would be
 //! wrong and stay.
@@ -49,8 +49,9 @@ pub const MOST_ROWS: u64 = 50_000;
 const PREAMBLE: usize = 50;
 /// What may separate the columns.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-/// After a quotation mark that is never closed the next line is tried, until so much was read in vain.
-const READ_IN_VAIN: u64 = 32 * 1024 * 1024;
+/// After a quotation mark that is never closed the next line is tried. Once so much was read in vain, each line counts as a
+/// row by itself.
+const READ_IN_VAIN: u64 = 4 * 1024 * 1024;
 /// No row of an export is longer, in bytes.
 const LONGEST_ROW: u64 = 16 * 1024;
 const LONGEST_REASON: usize = 300;
@@ -213,7 +214,7 @@ pub fn read(bytes: &[u8], charset: Option<&str>, provider: Option<&str>) -> Resu
     let mut reader = layout.reader();
     let mut found = Found::default();
     let (mut count, mut skipped) = (0, 0);
-    let mut walk = Walk { rows: rows(body, delimiter), body, line, vain: 0 };
+    let mut walk = Walk { rows: rows(body, delimiter), body, line, delimiter, vain: 0 };
     while let Some((line, is_runaway)) = walk.next(&header, &mut cells) {
         count += 1;
         if count > MOST_ROWS {
@@ -356,6 +357,10 @@ fn almost(layout: &'static dyn Layout, header: &Header, line: usize) -> Option<(
     let missing: Vec<&str> =
         layout.columns().iter().filter(|column| !header.has(column)).map(|column| title(column)).collect();
     let there = layout.columns().len().saturating_sub(missing.len());
+    // A layout of which nothing is missing has a column too many.
+    if missing.is_empty() {
+        return None;
+    }
     let message = || format!("Line {line} is nearly {}, but lacks {}.", layout.name(), missing.join(", "));
     (there >= 2 && there > missing.len()).then(|| (there, message()))
 }
@@ -375,6 +380,8 @@ struct Walk<'a> {
     body: &'a str,
     /// The line on which the body begins.
     line: u64,
+    delimiter: u8,
+    /// How many bytes were read in vain.
     vain: u64,
 }
 
@@ -384,19 +391,25 @@ impl Walk<'_> {
     fn next(&mut self, header: &Header, cells: &mut csv::StringRecord) -> Option<(u64, bool)> {
         loop {
             let (mut start, mut line) = (self.rows.position().byte(), self.rows.position().line());
-            if !self.rows.read_record(cells).unwrap_or(false) {
-                return None;
-            }
             // Empty lines before a row are passed over by the reader, and counted only with it.
             let rest = self.body.as_bytes().get(place(start)..).unwrap_or_default();
             for byte in rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')) {
                 start += 1;
                 line += u64::from(*byte == b'\n');
             }
-            let is_runaway = self.rows.position().byte().saturating_sub(start) > LONGEST_ROW;
-            if is_runaway || cells.len() != header.len() {
-                self.step_back(start, line);
-            }
+            let is_runaway = if self.vain > READ_IN_VAIN {
+                self.read_line(start, line, cells)?;
+                false
+            } else {
+                if !self.rows.read_record(cells).unwrap_or(false) {
+                    return None;
+                }
+                let is_runaway = self.rows.position().byte().saturating_sub(start) > LONGEST_ROW;
+                if is_runaway || cells.len() != header.len() {
+                    self.step_back(start, line);
+                }
+                is_runaway
+            };
             let is_empty = cells.iter().all(|cell| cell.trim().is_empty());
             if is_runaway || !(is_empty || header.is(cells)) {
                 return Some((self.line + line - 1, is_runaway));
@@ -404,20 +417,30 @@ impl Walk<'_> {
         }
     }
 
+    /// Reads one line as a row.
+    fn read_line(&mut self, start: u64, line: u64, cells: &mut csv::StringRecord) -> Option<()> {
+        let rest = self.body.get(place(start)..).filter(|rest| !rest.is_empty())?;
+        let end = rest.find('\n').map_or(rest.len(), |end| end + 1);
+        if !rows(rest.get(..end)?, self.delimiter).read_record(cells).unwrap_or(false) {
+            cells.clear();
+        }
+        self.go_to(start.saturating_add(u64::try_from(end).unwrap_or(u64::MAX)), line + 1)
+    }
+
     /// A row of the wrong length that spans several lines began with a quotation mark that was not meant: its first line
     /// alone is bad, and the next one is read by itself.
     fn step_back(&mut self, start: u64, line: u64) {
         let read = self.body.get(place(start)..place(self.rows.position().byte())).unwrap_or_default();
         let Some(end) = read.find('\n').map(|end| end + 1).filter(|end| *end < read.trim_end().len()) else { return };
-        self.vain += u64::try_from(read.len()).unwrap_or(u64::MAX);
-        if self.vain > READ_IN_VAIN {
-            return;
-        }
-        let mut next = csv::Position::new();
-        next.set_byte(start + u64::try_from(end).unwrap_or_default()).set_line(line + 1);
-        if let Err(error) = self.rows.seek(next) {
-            tracing::warn!(%error, "a file in memory could not be gone back in");
-        }
+        self.vain = self.vain.saturating_add(u64::try_from(read.len()).unwrap_or(u64::MAX));
+        let _ = self.go_to(start.saturating_add(u64::try_from(end).unwrap_or(u64::MAX)), line + 1);
+    }
+
+    /// Goes on reading at a byte of the body, which is on this line of it. Nothing if it cannot: it is in memory.
+    fn go_to(&mut self, byte: u64, line: u64) -> Option<()> {
+        let mut position = csv::Position::new();
+        position.set_byte(byte).set_line(line);
+        self.rows.seek(position).ok()
     }
 }
 
@@ -548,6 +571,15 @@ mod tests {
         let import = read(&long);
         assert_eq!((import.records.len(), import.rejected.count), (2_000, 1));
         assert_eq!(import.rejected.first[0].line, 2);
+        // However many there are, and however long the file is, they cost no other line.
+        let row = |number: usize| match number % 500 {
+            0 => format!("{number},1,BTC,\"open\n"),
+            _ => format!("2024-01-02,{number},BTC,{}\n", "x".repeat(60)),
+        };
+        let import = read(&(1..10_000).map(row).fold(HEADER.to_owned(), |text, row| text + &row));
+        assert_eq!((import.rows, import.rejected.count, import.records.len()), (9_999, 19, 9_980));
+        let lines: Vec<u64> = import.rejected.first.iter().map(|rejection| rejection.line).collect();
+        assert_eq!(lines, (1..20).map(|number| number * 500 + 1).collect::<Vec<u64>>());
     }
 
     #[test]
@@ -580,6 +612,9 @@ mod tests {
     }
 
     proptest! {
+        // A case is a whole file.
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
         #[test]
         fn nothing_that_is_sent_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), charset in ".{0,8}") {
             let _ = super::read(&bytes, None, None);

@@ -68,6 +68,7 @@ impl Integration {
         let stopped = before.filter(|before| !before.is_over);
         self.importing = Some(Importing { run: wanted.run, ..stopped.unwrap_or_else(|| wanted.clone()) });
         self.message = None;
+        self.sync.fetched = self.importing.as_ref().map_or(0, |importing| importing.done);
         self.sync.fence = self.sync.fence.saturating_add(1);
         self.hold(now);
         Claimed::Held(self.sync.fence)
@@ -82,6 +83,7 @@ impl Integration {
         importing.imported = importing.imported.saturating_add(created);
         importing.duplicates = importing.duplicates.saturating_add(given.saturating_sub(created));
         importing.is_over = is_last;
+        self.sync.fetched = importing.done;
         if is_last {
             // It is held, so it is under way and can finish.
             let _ = self.step(Step::Finish);
