@@ -15,7 +15,7 @@
 //! | the pool's generation: counts its changes | `T#<tenant>#keys` | `G#<provider>` |
 //! | when a key's balance is due to be asked for | `T#<tenant>#keys` | `B#<id>` |
 //! | what a creation of a key came to | `T#<tenant>#keys` | `C#<uuid>` |
-//! | a repeated acquisition's grant | `T#<tenant>#keys` | `A#<sha256 of the key>` |
+//! | a repeated acquisition's grant | `T#<tenant>#keys#A#<sha256 of the key>` | `A` |
 //! | the last id given and the number of keys | `T#<tenant>#keys` | `COUNTER` |
 //! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
@@ -150,8 +150,8 @@ pub fn job_run(function: &str) -> Key {
 }
 
 /// Where the keys group keeps what is not a key itself. What is written for each use of a key stands in a partition of
-/// that key's own, because DynamoDB takes about a thousand writes a second to one; the rest is in the partition of
-/// [`integrations`].
+/// that key's own, or of the acquisition's, because DynamoDB takes about a thousand writes a second to one; the rest is in
+/// the partition of [`integrations`].
 pub mod pool {
     use super::{Key, integrations};
     use crate::auth::Tenant;
@@ -230,7 +230,7 @@ pub mod pool {
     /// The grant of an acquisition under an idempotency key.
     #[must_use]
     pub fn acquisition(tenant: &Tenant, key_hash: &str) -> Key {
-        at(tenant, format!("A#{key_hash}"))
+        Key::new(format!("{}#A#{key_hash}", integrations(tenant, GROUP)), "A")
     }
 
     /// The last id given and the number of keys.
