@@ -18,7 +18,7 @@ use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::{Platform, deadline};
 
-use crate::model::{Billing, Key, KeyId, Told};
+use crate::model::{Billing, Key, KeyId, Spent, Told};
 use crate::providers::{self, Credential};
 use crate::store::QUEUES;
 use crate::{GROUP, Group};
@@ -55,8 +55,8 @@ impl Group {
         let provider = providers::of(&key.provider);
         let billing = provider.billing(&credential, &self.platform.egress.hiding(secrets.confidential()), now).await;
         let reported = match key.spend_limit {
-            Some(limit) => self.keys.reported_spend(tenant, id, limit.period, now).await?,
-            None => None,
+            Some(_) => self.keys.spent(tenant, id, now).await?,
+            None => Spent::default(),
         };
         let revision = key.revision;
         let take_in = |key: &mut Key| {

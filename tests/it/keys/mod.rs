@@ -1,6 +1,7 @@
 //! `/keys/api`.
 
 mod acquire;
+mod billing;
 mod faults;
 mod health;
 mod jobs;

@@ -109,6 +109,11 @@ impl Settings {
         settings
     }
 
+    /// True if it says something of the spend limit.
+    pub(super) fn limits_spend(&self) -> bool {
+        self.amount.is_some() || self.period.is_some() || self.action.is_some()
+    }
+
     /// The spend limit after this; by the month and with a warning unless said otherwise.
     ///
     /// # Errors

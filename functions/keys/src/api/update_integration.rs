@@ -10,7 +10,7 @@ use super::Named;
 use super::input::Settings;
 use super::wire::One;
 use crate::Group;
-use crate::model::Key;
+use crate::model::{Key, Spent};
 
 pub(super) async fn update_integration(
     State(group): State<Group>,
@@ -21,12 +21,14 @@ pub(super) async fn update_integration(
     let settings = Settings::read(&mut fields);
     fields.finish()?;
     let now = group.platform.ids.now();
+    let spent =
+        if settings.limits_spend() { group.keys.spent(caller.tenant(), id, now).await? } else { Spent::default() };
     let change = |key: &mut Key| {
         let limit = settings.spend_limit(key.spend_limit);
         let limit = limit.map_err(|problem| ApiError::InvalidInput(vec![problem]))?;
         if limit != key.spend_limit {
             key.spend_limit = limit;
-            key.judge_spend(None, now);
+            key.judge_spend(spent, now);
         }
         key.label = settings.label.clone().unwrap_or_else(|| key.label.take());
         key.is_active = settings.is_active.unwrap_or(key.is_active);

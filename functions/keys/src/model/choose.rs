@@ -153,7 +153,7 @@ pub fn earliest(passed_over: &[PassedOver]) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{at, key};
-    use super::super::{Event, SpendAction, SpendLimit};
+    use super::super::{Event, SpendAction, SpendLimit, Spent};
     use super::*;
     use proptest::prelude::*;
 
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(cooling, Some((Reason::CoolingDown, Some(at(86_400 * 20_000 + 3_691)))));
         let blocked = passed(&|key, _| {
             key.spend_limit = Some(SpendLimit { amount: 1.0, period: Period::Daily, action: SpendAction::Block });
-            key.judge_spend(Some(1.0), now);
+            key.judge_spend(Spent { today: Some(1.0), month: None }, now);
         });
         assert_eq!(blocked, Some((Reason::SpendLimit, Some(at(86_400 * 20_001)))));
         let full = |key: &mut Key, usage: &mut Usage| {

@@ -157,6 +157,24 @@ pub struct SpendLimit {
     pub action: SpendAction,
 }
 
+/// What the users of leases reported to have spent with a key; `None` where they reported nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spent {
+    /// In the present UTC day.
+    pub today: Option<f64>,
+    /// In the present UTC month.
+    pub month: Option<f64>,
+}
+
+impl Spent {
+    fn in_the(self, period: Period) -> Option<f64> {
+        match period {
+            Period::Daily => self.today,
+            Period::Monthly => self.month,
+        }
+    }
+}
+
 /// What was last heard of a key's money.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Told {
@@ -284,7 +302,7 @@ impl Key {
     }
 
     /// Compares what was spent with the limit. What the provider told of the present period counts, else `reported`.
-    pub fn judge_spend(&mut self, reported: Option<f64>, now: Timestamp) {
+    pub fn judge_spend(&mut self, reported: Spent, now: Timestamp) {
         self.spend_exceeded_in = None;
         let Some(limit) = self.spend_limit else { return };
         let period = limit.period.of(now);
@@ -294,7 +312,7 @@ impl Key {
             Period::Daily => told.amounts.used_today,
             Period::Monthly => told.amounts.used_month,
         });
-        if told.or(reported).is_some_and(|spent| spent >= limit.amount) {
+        if told.or(reported.in_the(limit.period)).is_some_and(|spent| spent >= limit.amount) {
             self.spend_exceeded_in = Some(period);
         }
     }

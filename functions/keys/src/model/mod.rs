@@ -13,7 +13,7 @@ pub use choose::{
     Choice, PassedOver, Reason, Usage, choose, day_of_minute, earliest, first_minute_of_day, minute_of, objection,
 };
 pub use health::{Event, Health, HealthStatus, LastError, Outage};
-pub use key::{Key, KeyId, Period, SecretPart, SpendAction, SpendLimit, Told, Work, day_of};
+pub use key::{Key, KeyId, Period, SecretPart, SpendAction, SpendLimit, Spent, Told, Work, day_of};
 pub use preview::preview;
 pub use probe::{Amounts, Billing, Probe, Verdict};
 pub use report::{Outcome, Report};

@@ -10,7 +10,7 @@ use shared::table::{Index, Record, Stored, Table, TableError, refine};
 
 use super::{Keys, failed, number, usage, whole, written};
 use crate::lease::Lease;
-use crate::model::{HealthStatus, KeyId, Outcome, Period, Report, Usage, day_of, day_of_minute};
+use crate::model::{HealthStatus, KeyId, Outcome, Period, Report, Spent, Usage, day_of, day_of_minute};
 
 const TRIES: u32 = 24;
 /// The parts of what is reported of a day.
@@ -146,25 +146,17 @@ impl Keys {
         Ok(days)
     }
 
-    /// What was reported to have been spent with a key in the present period; `None` if nothing was.
+    /// What was reported to have been spent with a key.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
-    pub async fn reported_spend(
-        &self,
-        tenant: &Tenant,
-        id: KeyId,
-        period: Period,
-        now: Timestamp,
-    ) -> Result<Option<f64>, TableError> {
+    pub async fn spent(&self, tenant: &Tenant, id: KeyId, now: Timestamp) -> Result<Spent, TableError> {
         let today = day_of(now);
-        let from = match period {
-            Period::Daily => today.clone(),
-            Period::Monthly => format!("{}-01", period.of(now)),
-        };
-        let days = self.days(tenant, id, &Usage::default(), &from, &today).await?;
-        let spent: f64 = days.iter().map(|day| day.cost).sum();
-        Ok((spent > 0.0).then_some(spent))
+        let first = format!("{}-01", Period::Monthly.of(now));
+        let days = self.days(tenant, id, &Usage::default(), &first, &today).await?;
+        let sum = |days: &[Day]| Some(days.iter().map(|day| day.cost).sum::<f64>()).filter(|sum| *sum > 0.0);
+        let last = days.last().filter(|day| day.date == today);
+        Ok(Spent { today: last.and_then(|day| sum(std::slice::from_ref(day))), month: sum(&days) })
     }
 }
 
