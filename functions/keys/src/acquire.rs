@@ -27,6 +27,10 @@ use crate::store::{Counted, Pool};
 
 /// When to ask again where nothing ends by itself: the monitor's next round.
 const NEXT_ROUND: Duration = Duration::from_secs(300);
+/// Acquisitions that a process works on at a time; more wait for their turn. Lambda gives a process one request at a time
+/// anyway. In the local stack everything shares a processor or two, and each attempt of a crowd would be given up while it
+/// waits for the others'.
+pub(crate) const AT_ONCE: usize = 4;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
 /// A key that was handed out.
@@ -117,6 +121,7 @@ impl Group {
     }
 
     async fn grant(&self, tenant: &Tenant, provider: &str, nonce: [u8; Lease::NONCE]) -> Result<Grant, ApiError> {
+        let _turn = self.turns.acquire().await.map_err(ApiError::internal)?;
         let now = self.platform.ids.now();
         let Pool { keys, usage } = self.keys.pool(tenant, provider).await?;
         if keys.is_empty() {

@@ -28,6 +28,7 @@ use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
 use store::Keys;
+use tokio::sync::Semaphore;
 
 use model::{Event, Key, KeyId, Probe, Verdict};
 use providers::Credential;
@@ -42,13 +43,16 @@ pub struct Group {
     pub keys: Keys,
     /// The platform they stand on.
     pub platform: Platform,
+    /// Turns of acquisitions.
+    turns: Arc<Semaphore>,
 }
 
 impl Group {
     /// The group on `platform`.
     #[must_use]
     pub fn new(platform: &Platform) -> Self {
-        Self { keys: Keys::new(platform), platform: platform.clone() }
+        let turns = Arc::new(Semaphore::new(acquire::AT_ONCE));
+        Self { keys: Keys::new(platform), platform: platform.clone(), turns }
     }
 
     /// Asks a key's provider whether a credential works.

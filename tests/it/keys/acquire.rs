@@ -1,8 +1,11 @@
 //! `POST /api/v1/integrations/acquire`: never over a limit, none lost.
 
 use futures::future::join_all;
+use keys::Group;
 use kit::{Answer, TestApp};
 use serde_json::{Value, json};
+use shared::auth::Tenant;
+use shared::http::ApiError;
 
 use super::{PATH, acquire, create, get, report};
 
@@ -37,6 +40,27 @@ async fn sixty_four_at_once_are_granted_exactly_the_limit() {
         assert_eq!(rounds(&app, limit).await, limit);
         assert_eq!(get(&app.keys(), id).await["minute_count"], limit);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_know_nothing_of_one_another_keep_a_limit_together() {
+    let app = TestApp::start().await;
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({ "minute_limit": 40 })).await;
+    let tenant = Tenant::parse("acme").unwrap();
+    let instances: Vec<Group> = (0..8).map(|_| Group::new(&app.platform)).collect();
+    let each = instances.iter().map(async |group| {
+        let mut granted = 0;
+        for _ in 0..8 {
+            match group.acquire(&tenant, "one").await {
+                Ok(grant) => granted += u64::from(grant.key.id.number() == id),
+                Err(ApiError::NoneFree { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        granted
+    });
+    assert_eq!(join_all(each).await.into_iter().sum::<u64>(), 40);
+    assert_eq!(get(&app.keys(), id).await["minute_count"], 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -349,6 +349,27 @@ async fn a_use_whose_answer_was_lost_is_counted_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_died_half_way_and_is_sent_again_within_four_seconds_counts_once() {
+    let app = TestApp::start().await;
+    // Up to the end of a slot of nonces, of a minute, and of a day: the clock stands 12,800 s before midnight.
+    for (case, (until, later)) in [(0, 4), (3, 1), (3, 4), (4, 2), (12_777, 4)].into_iter().enumerate() {
+        let provider = format!("one-{case}");
+        let id = create(&app, &provider, "sk-0123456789abcdef", json!({ "minute_limit": 5, "daily_limit": 9 })).await;
+        let _ = acquire(&app.keys(), &provider).await;
+        app.advance(until);
+        let keys = app.keys().header("idempotency-key", &provider);
+        let body = json!({ "provider_name": provider });
+        app.proxy.inject(Fault::ServerError).on("PutItem").always();
+        let _ = keys.post(&format!("{PATH}/acquire"), &body).await.expect(500);
+        app.proxy.clear();
+        app.advance(later);
+        let _ = keys.post(&format!("{PATH}/acquire"), &body).await.expect(200);
+        let uses = app.keys().get(&format!("{PATH}/{id}/usage")).await.expect(200)["totals"]["requests"].clone();
+        assert_eq!(uses, 2, "{until} {later}");
+    }
+}
+
+#[tokio::test]
 async fn a_report_whose_answer_was_lost_counts_once() {
     let app = TestApp::start().await;
     let keys = app.keys();

@@ -17,7 +17,8 @@
 //! its lease's nonce in a set, and requires that it is not there yet: repeating an update whose answer was lost either
 //! counts, or fails and shows the nonce, which means that it had counted. The sets are four, one for each slot of four
 //! seconds in turn; an update clears the two that are next, so that the item stays small, and every attempt at one use
-//! works on the slot in which it began, which stays for four seconds at the least: longer than we try.
+//! works on the slot in which it began, which stays for four seconds at the least: longer than we try. A repeated request,
+//! whose nonce is that of its idempotency key, looks into the slot before its own too.
 //!
 //! **How often.** DynamoDB takes about a thousand units of writes a second to one item, and an update costs a unit for each
 //! KiB of it. The nonces of four to eight seconds are in it, eight bytes each: so about 140 uses a second of one key. Where
@@ -268,7 +269,7 @@ struct Use {
     after: Usage,
     /// True if it is the first of a day.
     starts_day: bool,
-    slot: String,
+    slots: [String; 2],
     nonce: Blob,
 }
 
@@ -289,7 +290,8 @@ impl Use {
             (":nonce".to_owned(), AttributeValue::B(nonce.clone())),
             (":nonces".to_owned(), AttributeValue::Bs(vec![nonce.clone()])),
         ]);
-        let mut conditions = vec![format!("NOT contains({present}, :nonce)")];
+        // In the slot before too: a request that died may be repeated, and its nonce is that of its idempotency key.
+        let mut conditions = vec![format!("NOT contains({present}, :nonce) AND NOT contains({before}, :nonce)")];
         let below = |name: &str, limit: Option<u64>, conditions: &mut Vec<String>, values: &mut Item| {
             if let Some(limit) = limit {
                 conditions.push(format!("{name} < :{name}"));
@@ -327,12 +329,20 @@ impl Use {
             day_count: if same_day { seen.day_count.saturating_add(1) } else { 1 },
             last_used_at: Some(now),
         };
-        Self { update, condition: conditions.join(" AND "), values, after, starts_day: !same_day, slot: present, nonce }
+        Self {
+            update,
+            condition: conditions.join(" AND "),
+            values,
+            after,
+            starts_day: !same_day,
+            slots: [present, before],
+            nonce,
+        }
     }
 
     /// True if an item shows that this use had been counted.
     fn was_counted(&self, item: &Item) -> bool {
-        let nonces = item.get(&self.slot).and_then(|nonces| nonces.as_bs().ok());
-        nonces.is_some_and(|nonces| nonces.contains(&self.nonce))
+        let mut nonces = self.slots.iter().filter_map(|slot| item.get(slot)?.as_bs().ok());
+        nonces.any(|nonces| nonces.contains(&self.nonce))
     }
 }
