@@ -13,7 +13,9 @@
 //!
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
+mod document;
 mod oauth;
+mod refusal;
 mod session;
 mod trouble;
 
@@ -22,6 +24,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 
+pub use document::Held;
 pub use oauth::{Authorization, Client, OAuth, OAuthError, Tokens};
 pub use session::Session;
 pub use trouble::Trouble;
