@@ -19,6 +19,7 @@ mod session;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trouble;
+mod vercel;
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel];
 
 /// Every provider.
 #[must_use]
