@@ -25,7 +25,7 @@ use shared::http::ApiError;
 use shared::table::TableError;
 use uuid::Uuid;
 
-use crate::model::{Connection, Status};
+use crate::model::{Connection, Status, Target};
 use crate::providers::{Client, Held, Provider, Session, Trouble};
 use crate::store::{Authorizations, Connections, Environments, Links};
 
@@ -133,6 +133,19 @@ impl Vaults {
         }
         let held = self.connections.held(tenant, &connection).await?;
         Ok(Open { provider, connection, held })
+    }
+
+    /// The same target in the platform's own words, if the connection is the tenant's.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such connection.
+    pub async fn settled(&self, tenant: &Tenant, target: Target) -> Result<Target, ApiError> {
+        let connection = self.connections.read(tenant, target.connection_id).await?;
+        let provider_environment = match providers::named(&connection.provider) {
+            Some(provider) => provider.environment(&target.provider_environment),
+            None => target.provider_environment.clone(),
+        };
+        Ok(Target { provider_environment, ..target })
     }
 
     /// A connection as its provider sees it.

@@ -22,6 +22,7 @@ pub mod evm;
 pub mod exchanges;
 pub mod fault;
 mod host;
+pub mod platforms;
 pub mod resend;
 pub mod sendgrid;
 pub mod slack;
@@ -42,6 +43,7 @@ use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
 use crate::slack::Slack;
@@ -81,6 +83,8 @@ pub struct Fakes {
     pub coinbase: Coinbase,
     /// Kraken's spot API.
     pub kraken: Kraken,
+    /// Vercel.
+    pub vercel: Vercel,
 }
 
 impl Fakes {
@@ -105,6 +109,7 @@ impl Fakes {
             binance: Binance::start().await?,
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
+            vercel: Vercel::start().await?,
         })
     }
 
@@ -124,6 +129,8 @@ impl Fakes {
             ("BINANCE", self.binance.host.origin()),
             ("COINBASE", self.coinbase.host.origin()),
             ("KRAKEN", self.kraken.host.origin()),
+            ("VERCEL", self.vercel.host.origin()),
+            ("VERCEL_WEB", self.vercel.web.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

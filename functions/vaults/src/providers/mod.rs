@@ -14,10 +14,14 @@
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
 mod document;
+mod halves;
 mod oauth;
 mod refusal;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trouble;
+mod vercel;
 
 use std::collections::BTreeMap;
 
@@ -30,7 +34,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel];
 
 /// Every provider.
 #[must_use]
@@ -154,6 +158,20 @@ pub struct Outcome {
     pub result: Result<Option<String>, Trouble>,
 }
 
+impl Outcome {
+    /// The name has the value that it should have.
+    #[must_use]
+    pub fn done(change: &Change, marker: Option<String>) -> Self {
+        Self { name: change.name.clone(), result: Ok(marker) }
+    }
+
+    /// The name was left as it is.
+    #[must_use]
+    pub fn failed(change: &Change, trouble: Trouble) -> Self {
+        Self { name: change.name.clone(), result: Err(trouble) }
+    }
+}
+
 /// One deploy platform. Implementations hold no state and speak only through a [`Session`].
 #[async_trait::async_trait]
 pub trait Provider: Send + Sync {
@@ -178,8 +196,15 @@ pub trait Provider: Send + Sync {
         token.trim().to_owned()
     }
 
+    /// The provider's own word for an environment that a person calls `given`: `preview` is `deploy-preview` at Netlify.
+    /// What it does not know stays as it is. Links, leases and calls use the provider's word.
+    fn environment(&self, given: &str) -> String {
+        given.to_owned()
+    }
+
     /// The accounts that a token gives access to; a token that does not work is a [`Trouble`]. Of the session only the
-    /// token is set. More than one where the provider does not say which was meant: the caller must choose.
+    /// token is set, and the team where the token endpoint told it or the customer named it: then it is that account.
+    /// More than one where the provider does not say which was meant: the caller must choose.
     ///
     /// # Errors
     /// [`Trouble`]
@@ -203,6 +228,53 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// [`Trouble`] if the whole batch was refused: [`Trouble::Wait`] if nothing of it was done; else whatever was done is
-    /// done again the next time.
+    /// done again the next time. A single name's [`Trouble::Wait`] says that this one was not done and may be tried again.
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble>;
+
+    /// Makes what was written take effect, where the provider does not do so by itself and a run should do it once: called
+    /// after the last batch of a run that set something. Nothing to do for most.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the values are written, but not yet in force.
+    async fn apply(&self, _session: &Session<'_>, _place: &Place) -> Result<(), Trouble> {
+        Ok(())
+    }
+}
+
+/// True for `prefix` itself and for a name that begins with it and `_`, however it is written.
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    let head = name.get(..prefix.len());
+    let rest = name.get(prefix.len()..).unwrap_or_default();
+    head.is_some_and(|head| head.eq_ignore_ascii_case(prefix)) && (rest.is_empty() || rest.starts_with('_'))
+}
+
+/// `text` as one segment of a path. It came in with a request, so it may be anything.
+fn segment(text: &str) -> String {
+    let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    // A URL's dots are steps, encoded or not.
+    if encoded.is_empty() || encoded.trim_matches('.').is_empty() { "-".into() } else { encoded.replace('+', "%20") }
+}
+
+/// What was written of a batch; or that the platform asks to wait, if that is all it said.
+fn settle(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Trouble> {
+    let waits = |outcome: &Outcome| matches!(outcome.result, Err(Trouble::Wait { .. }));
+    match outcomes.first().map(|first| &first.result) {
+        Some(Err(trouble)) if outcomes.iter().all(waits) => Err(trouble.clone()),
+        _ => Ok(outcomes),
+    }
+}
+
+/// Calls of one kind, one after the other: once the platform asks to wait, or will hear nothing more, no more are made.
+#[derive(Default)]
+struct Brake(Option<Trouble>);
+
+impl Brake {
+    async fn run<T>(&mut self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        if let Some(trouble) = &self.0 {
+            return Err(trouble.clone());
+        }
+        let result = call.await;
+        self.0 = result.as_ref().err().filter(|trouble| trouble.ends_batch()).cloned();
+        result
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use shared::egress::Answer;
 
 /// Why a platform did not do as it was asked. Every message is for the connection's owner: what is wrong and what to do,
@@ -54,6 +55,29 @@ impl Trouble {
         }
     }
 
+    /// For a refusal that asks to wait until a moment, told in seconds since 1970. `Retry-After` comes first, where it is
+    /// sent. A moment that has passed means that the clocks differ: a second is waited.
+    #[must_use]
+    pub fn wait_until(platform: &'static str, answer: &Answer, reset: Option<i64>, now: Timestamp) -> Self {
+        let until_reset = || {
+            let seconds = reset?.saturating_sub(now.as_second()).clamp(1, LONGEST);
+            Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)))
+        };
+        Self::Wait { platform, for_: answer.retry_after().or_else(until_reset).unwrap_or(UNSAID) }
+    }
+
+    /// True if the platform refuses what it was given, so that a part of it may be accepted.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// True if whatever else is asked now will fail in the same way.
+    #[must_use]
+    pub fn ends_batch(&self) -> bool {
+        matches!(self, Self::Wait { .. } | Self::Unauthorized(_) | Self::TimedOut(_))
+    }
+
     /// For an answer that should be JSON of a known form and is not.
     #[must_use]
     pub fn unreadable(platform: &'static str) -> Self {
@@ -63,3 +87,5 @@ impl Trouble {
 
 /// How long is waited where a platform does not say.
 const UNSAID: Duration = Duration::from_secs(10);
+/// No platform's window is longer than this many seconds.
+const LONGEST: i64 = 3_600;

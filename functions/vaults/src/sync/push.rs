@@ -59,6 +59,7 @@ pub(super) async fn carry_out(
     let ledger = survey.book.ledger();
     let mut push = Push { vaults, tenant, survey, plan, held, ledger, tally, waits: 0, silent: 0 };
     push.run(batches(&abilities, sets, deletions)).await?;
+    push.apply().await?;
     Ok(push.tally)
 }
 
@@ -130,6 +131,25 @@ impl Push<'_> {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Lets what was written take effect.
+    async fn apply(&mut self) -> Result<(), ApiError> {
+        if self.tally.created + self.tally.updated == 0 {
+            return Ok(());
+        }
+        let answer = {
+            let session = self.vaults.session(&self.survey.open);
+            self.survey.open.provider.apply(&session, &self.survey.place).await
+        };
+        match self.vaults.heard(self.tenant, &self.survey.open, answer).await {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Api(error)) => Err(error),
+            Err(Obstacle::Trouble(trouble)) => {
+                self.tally.reason = Some(format!("The values are written but not yet in force: {}", sentence(&trouble)));
+                Ok(())
+            }
+        }
     }
 
     /// One call to the platform.
