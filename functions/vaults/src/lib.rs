@@ -11,6 +11,8 @@
 //! `vaults-refresh` runs [`refresh::job`], which renews tokens before they end.
 
 pub mod api;
+pub mod connect;
+pub mod grant;
 pub mod model;
 pub mod providers;
 pub mod refresh;

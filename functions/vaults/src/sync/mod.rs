@@ -44,6 +44,15 @@ pub struct Ask {
     pub automatic: bool,
 }
 
+/// Whether a link pushes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Automatic {
+    /// True if every change of the vault is pushed.
+    pub auto: bool,
+    /// True if such a push may delete what a sync of this vault wrote.
+    pub allow_delete: bool,
+}
+
 /// Both sides as they are, with what is remembered of earlier syncs.
 #[derive(Debug)]
 pub struct Survey {
@@ -177,6 +186,32 @@ impl Vaults {
         let last = LastRun { id: run.id, at: run.at, direction: run.direction, status: run.status, number };
         self.links.change(tenant, target, |link| link.last_run = Some(last.clone())).await?;
         Ok(run)
+    }
+
+    /// Makes a link if it is not there, and says whether it pushes by itself; then the vault's environment waits for the job.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such vault, or no such environment to push.
+    pub async fn set_link(
+        &self,
+        tenant: &Tenant,
+        target: &Target,
+        by: &str,
+        automatic: Automatic,
+    ) -> Result<Link, ApiError> {
+        let Automatic { auto, allow_delete } = automatic;
+        let environment = self.environments.find(tenant, &target.vault, &target.environment).await?;
+        if auto && environment.is_none() {
+            return Err(ApiError::NotFound { what: "Environment" });
+        }
+        let set = |link: &mut Link| (link.auto, link.allow_delete) = (auto, auto && allow_delete);
+        let link = self.links.upsert(tenant, target, by, set).await?;
+        if auto {
+            let now = self.platform.ids.now();
+            let follow = |one: &mut Environment| one.follow(now);
+            self.environments.change(tenant, &target.environment_id(), follow).await?;
+        }
+        Ok(link)
     }
 
     /// Makes the plan and carries it out. With the vault's version that was carried over or made.

@@ -146,7 +146,8 @@ impl Push<'_> {
             Ok(()) => Ok(()),
             Err(Obstacle::Api(error)) => Err(error),
             Err(Obstacle::Trouble(trouble)) => {
-                self.tally.reason = Some(format!("The values are written but not yet in force: {}", sentence(&trouble)));
+                self.tally.reason =
+                    Some(format!("The values are written but not yet in force: {}", sentence(&trouble)));
                 Ok(())
             }
         }
