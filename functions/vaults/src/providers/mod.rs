@@ -14,6 +14,7 @@
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
 mod halves;
+mod netlify;
 mod oauth;
 mod session;
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel, &netlify::Netlify];
 
 /// Every provider.
 #[must_use]
