@@ -43,6 +43,7 @@ use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::netlify::Netlify;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
@@ -85,6 +86,8 @@ pub struct Fakes {
     pub kraken: Kraken,
     /// Vercel.
     pub vercel: Vercel,
+    /// Netlify.
+    pub netlify: Netlify,
 }
 
 impl Fakes {
@@ -110,6 +113,7 @@ impl Fakes {
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
             vercel: Vercel::start().await?,
+            netlify: Netlify::start().await?,
         })
     }
 
@@ -131,6 +135,8 @@ impl Fakes {
             ("KRAKEN", self.kraken.host.origin()),
             ("VERCEL", self.vercel.host.origin()),
             ("VERCEL_WEB", self.vercel.web.origin()),
+            ("NETLIFY", self.netlify.host.origin()),
+            ("NETLIFY_WEB", self.netlify.web.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

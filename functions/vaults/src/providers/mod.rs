@@ -15,6 +15,7 @@
 
 mod document;
 mod halves;
+mod netlify;
 mod oauth;
 mod refusal;
 mod session;
@@ -34,7 +35,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel, &netlify::Netlify];
 
 /// Every provider.
 #[must_use]
