@@ -342,7 +342,8 @@ fn no_function_reaches_what_is_not_its_own() {
             for secret in ["causeway/operator/other", "causeway/oauth/other", "other/acme/services/int_0"] {
                 assert!(!may(secret), "{function} may {action} on {secret}");
             }
-            let reads_key = rest == "api" && action == "secretsmanager:GetSecretValue";
+            let signs = rest == "api" || function == "vaults-sync";
+            let reads_key = signs && action == "secretsmanager:GetSecretValue";
             assert!(reads_key || !may("causeway/operator/signing-key"), "{function} may {action} on the signing key");
             // Another group's, but for what works for all groups.
             assert!(rest.is_empty() || !may(&format!("causeway/acme/not-{group}/int_0")), "{function} may {action}");

@@ -1,7 +1,5 @@
 //! Connections: an item, a secret with the tokens, and a row that makes an account the tenant's only connection of it.
 
-use std::collections::HashSet;
-
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use shared::Platform;
@@ -327,16 +325,6 @@ impl Connections {
         if let Err(error) = self.credentials.delete(owner).await {
             tracing::warn!(%error, "a secret without an item is left to the sweep");
         }
-    }
-
-    /// Those of `ids` that are still there.
-    ///
-    /// # Errors
-    /// [`TableError`] if the table does not answer.
-    pub async fn present(&self, tenant: &Tenant, ids: &[Uuid]) -> Result<HashSet<Uuid>, TableError> {
-        let keys: Vec<Key> = ids.iter().map(|id| Self::key(tenant, *id)).collect();
-        let found = self.table.get_several::<Connection>(&keys).await?;
-        Ok(found.into_iter().map(|connection| connection.id).collect())
     }
 }
 
