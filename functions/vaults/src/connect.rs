@@ -21,12 +21,31 @@ pub struct Grant {
     pub lives: Option<SignedDuration>,
     /// The team that the tokens are for, where the provider told.
     pub team_id: Option<String>,
+    /// The user that the tokens are of, where the provider told.
+    pub user_id: Option<String>,
     /// The provider's id of the installation, where there is one.
     pub installation_id: Option<String>,
     /// Which of the token's accounts is meant.
     pub account: Option<String>,
     /// The connection that this is to be.
     pub reconnects: Option<Uuid>,
+}
+
+impl Grant {
+    /// Of which nothing more is known and wanted.
+    #[must_use]
+    pub fn of(held: Held, way: Way) -> Self {
+        Self {
+            held,
+            way,
+            lives: None,
+            team_id: None,
+            user_id: None,
+            installation_id: None,
+            account: None,
+            reconnects: None,
+        }
+    }
 }
 
 /// Tries the tokens, finds the account, and keeps the connection.
@@ -49,7 +68,8 @@ pub async fn connect(
     let session = Session::new("", team, &grant.held.access, &platform.egress, platform.ids.now());
     let accounts = provider.accounts(&session).await.map_err(refused)?;
     drop(session);
-    let account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
+    let mut account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
+    account.user_id = account.user_id.or(grant.user_id);
     let new = NewConnection {
         provider: provider.entry().name,
         account,

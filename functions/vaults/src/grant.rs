@@ -197,6 +197,7 @@ async fn keep(
         way: Way::Oauth,
         lives: tokens.lives,
         team_id: tokens.team_id.or(team),
+        user_id: tokens.user_id,
         installation_id: tokens.installation_id,
         account: begun.account.clone(),
         reconnects: begun.reconnects,

@@ -26,8 +26,7 @@ pub(super) async fn connect_provider(
     Body(fields): Body,
 ) -> Result<Response, ApiError> {
     let (token, account, reconnects) = read(fields, provider)?;
-    let held = Held { access: token, refresh: None };
-    let grant = Grant { held, way: Way::Token, lives: None, team_id: None, installation_id: None, account, reconnects };
+    let grant = Grant { account, reconnects, ..Grant::of(Held { access: token, refresh: None }, Way::Token) };
     let connection = connect::connect(&vaults, caller.tenant(), provider, grant).await?;
     Ok(reply.with(StatusCode::CREATED, ConnectionBody::from(connection)))
 }
