@@ -16,6 +16,7 @@
 mod halves;
 mod netlify;
 mod oauth;
+mod railway;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,7 +33,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &netlify::Netlify];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify];
 
 /// Every provider.
 #[must_use]
