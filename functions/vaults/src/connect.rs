@@ -63,11 +63,7 @@ pub async fn connect(
     if let (None, Some(id)) = (&wanted, grant.reconnects) {
         wanted = Some(vaults.connections.read(tenant, id).await?.account_id);
     }
-    let platform = &vaults.platform;
-    let team = grant.team_id.as_deref();
-    let session = Session::new("", team, &grant.held.access, &platform.egress, platform.ids.now());
-    let accounts = provider.accounts(&session).await.map_err(refused)?;
-    drop(session);
+    let accounts = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_deref()).await?;
     let mut account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
     account.user_id = account.user_id.or(grant.user_id);
     let new = NewConnection {
@@ -82,6 +78,30 @@ pub async fn connect(
     vaults.connections.connect(tenant, &new).await
 }
 
+/// The accounts that a token gives access to. One that is wanted and not told of by itself is asked for.
+async fn accounts(
+    vaults: &Vaults,
+    provider: &dyn Provider,
+    held: &Held,
+    team: Option<&str>,
+    wanted: Option<&str>,
+) -> Result<Vec<Account>, ApiError> {
+    let platform = &vaults.platform;
+    let session = |team| Session::new("", team, &held.access, &platform.egress, platform.ids.now());
+    let told = provider.accounts(&session(team)).await.map_err(refused)?;
+    match (team, wanted) {
+        (None, Some(wanted)) if !told.iter().any(|account| is_wanted(account, wanted)) => {
+            let asked = provider.accounts(&session(Some(wanted))).await.unwrap_or_default();
+            Ok(if asked.iter().any(|account| is_wanted(account, wanted)) { asked } else { told })
+        }
+        _ => Ok(told),
+    }
+}
+
+fn is_wanted(account: &Account, wanted: &str) -> bool {
+    account.id == wanted || account.name == wanted
+}
+
 /// A token that is to be saved and does not work is its sender's to put right.
 fn refused(trouble: Trouble) -> ApiError {
     match trouble {
@@ -92,8 +112,7 @@ fn refused(trouble: Trouble) -> ApiError {
 
 /// The account that is meant. A connection that is to be renewed gets whatever account there is, for the store to compare.
 fn chosen(accounts: Vec<Account>, wanted: Option<&str>, reconnects: bool) -> Result<Account, ApiError> {
-    let is_wanted = |account: &Account| wanted.is_none_or(|wanted| account.id == wanted || account.name == wanted);
-    let mut meant = accounts.iter().filter(|account| is_wanted(account));
+    let mut meant = accounts.iter().filter(|account| wanted.is_none_or(|wanted| is_wanted(account, wanted)));
     match (meant.next(), meant.next(), accounts.as_slice()) {
         (Some(only), None, _) => Ok(only.clone()),
         (None, _, [first, ..]) if reconnects => Ok(first.clone()),

@@ -94,14 +94,11 @@ impl Fakes {
             let callback = format!("{base_url}/v1/integrations/{platform}/callback");
             OAuthClient::new(&format!("causeway-{platform}"), &secret, &callback)
         };
-        let clients = [("vercel", client("vercel")), ("netlify", client("netlify"))];
-        for (platform, client) in &clients {
-            match *platform {
-                "vercel" => self.vercel.add_client(client.clone()),
-                _ => self.netlify.add_client(client.clone()),
-            }
-        }
-        clients.into()
+        let [vercel, railway, netlify] = ["vercel", "railway", "netlify"].map(client);
+        self.vercel.add_client(vercel.clone());
+        self.railway.add_client(railway.clone());
+        self.netlify.add_client(netlify.clone());
+        vec![("vercel", vercel), ("railway", railway), ("netlify", netlify)]
     }
 
     /// Adds one working credential of each kind and returns them. Doing so again changes nothing.

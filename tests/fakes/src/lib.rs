@@ -44,6 +44,7 @@ use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
 use crate::platforms::netlify::Netlify;
+use crate::platforms::railway::Railway;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
@@ -86,6 +87,8 @@ pub struct Fakes {
     pub kraken: Kraken,
     /// Vercel.
     pub vercel: Vercel,
+    /// Railway.
+    pub railway: Railway,
     /// Netlify.
     pub netlify: Netlify,
 }
@@ -113,6 +116,7 @@ impl Fakes {
             coinbase: Coinbase::start().await?,
             kraken: Kraken::start().await?,
             vercel: Vercel::start().await?,
+            railway: Railway::start().await?,
             netlify: Netlify::start().await?,
         })
     }
@@ -135,6 +139,8 @@ impl Fakes {
             ("KRAKEN", self.kraken.host.origin()),
             ("VERCEL", self.vercel.host.origin()),
             ("VERCEL_WEB", self.vercel.web.origin()),
+            ("RAILWAY", self.railway.host.origin()),
+            ("RAILWAY_GRAPHQL", self.railway.host.origin()),
             ("NETLIFY", self.netlify.host.origin()),
             ("NETLIFY_WEB", self.netlify.web.origin()),
         ];

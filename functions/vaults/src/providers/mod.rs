@@ -17,6 +17,7 @@ mod document;
 mod halves;
 mod netlify;
 mod oauth;
+mod railway;
 mod refusal;
 mod session;
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &netlify::Netlify];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify];
 
 /// Every provider.
 #[must_use]

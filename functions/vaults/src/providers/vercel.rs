@@ -187,16 +187,16 @@ impl<'a> Writer<'a> {
         for change in batch {
             let before = change.before.as_ref().and_then(|before| Handle::read(&before.handle));
             match (&change.value, before) {
-                (Some(value), None) => created.push(self.new(change, value, None)),
+                (Some(value), None) => created.push(self.record(change, value, None)),
                 (Some(value), Some(before)) if before.covers_only(self.target) && before.secret => {
                     let said = changes.run(self.change_secret(&before, value)).await;
                     outcomes.push(Outcome { name: change.name.clone(), result: said });
                 }
                 (Some(value), Some(before)) if before.covers_only(self.target) => {
-                    overwritten.push(self.new(change, value, Some(before)));
+                    overwritten.push(self.record(change, value, Some(before)));
                 }
                 (Some(value), Some(before)) => match changes.run(self.take_off(&before)).await {
-                    Ok(()) => created.push(self.new(change, value, Some(before))),
+                    Ok(()) => created.push(self.record(change, value, Some(before))),
                     Err(trouble) => outcomes.push(Outcome::failed(change, trouble)),
                 },
                 (None, None) => outcomes.push(Outcome::done(change, None)),
@@ -213,7 +213,7 @@ impl<'a> Writer<'a> {
         outcomes
     }
 
-    fn new(&self, change: &'a Change, value: &SecretString, before: Option<Handle>) -> New<'a> {
+    fn record(&self, change: &'a Change, value: &SecretString, before: Option<Handle>) -> New<'a> {
         let kind = match &before {
             Some(before) if before.secret && *self.target != Target::Standard("development".into()) => "sensitive",
             Some(before) if before.kind == "plain" => "plain",

@@ -1,7 +1,9 @@
 //! Deploy platforms: projects with environments and variables, and the pages on which their users let others in.
 
 mod consent;
+mod graphql;
 pub mod netlify;
+pub mod railway;
 pub mod vercel;
 
 pub use consent::OAuthClient;

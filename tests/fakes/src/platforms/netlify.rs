@@ -402,7 +402,7 @@ impl State {
         let shown: Vec<Value> = shown.collect();
         let answer = json_answer(StatusCode::OK, &json!(shown));
         if page * size >= own.len() {
-            return with_headers(answer, [("link", format!("</api/v1/sites?page=1>; rel=\"first\""))]);
+            return with_headers(answer, [("link", "</api/v1/sites?page=1>; rel=\"first\"".to_owned())]);
         }
         with_headers(answer, [("link", format!("</api/v1/sites?page={}>; rel=\"next\"", page + 1))])
     }
