@@ -14,11 +14,11 @@ async fn begin(app: &TestApp, query: &str) -> String {
 }
 
 /// Consents, or does not; what the platform sends the browser back to.
-async fn decide(app: &TestApp, page: &str, decision: &str) -> String {
+pub(crate) async fn decide(app: &TestApp, page: &str, decision: &str) -> String {
     let shown = app.browse(page).await;
     let (_, rest) = shown.text.split_once(&format!("<a id=\"{decision}\" href=\"")).unwrap();
     let path = rest.split('"').next().unwrap();
-    let origin = page.split("/integrations/").next().unwrap();
+    let origin = &url::Url::parse(page).unwrap().origin().ascii_serialization();
     app.browse(&format!("{origin}{path}")).await.header("location").unwrap().to_owned()
 }
 

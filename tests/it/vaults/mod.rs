@@ -5,6 +5,7 @@ mod authorize;
 mod automatic;
 mod connections;
 mod faults;
-mod fixtures;
+pub(crate) mod fixtures;
+pub(crate) mod refresh;
 mod secrets;
 mod sync;
