@@ -14,9 +14,11 @@
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
 mod halves;
+mod heroku;
 mod netlify;
 mod oauth;
 mod railway;
+mod render;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,7 +35,8 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify];
+static ALL: &[&dyn Provider] =
+    &[&vercel::Vercel, &railway::Railway, &netlify::Netlify, &render::Render, &heroku::Heroku];
 
 /// Every provider.
 #[must_use]
@@ -252,6 +255,19 @@ fn segment(text: &str) -> String {
     let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     // A URL's dots are steps, encoded or not.
     if encoded.is_empty() || encoded.trim_matches('.').is_empty() { "-".into() } else { encoded.replace('+', "%20") }
+}
+
+/// For a provider whose projects are one environment each: refuses any other.
+fn only_environment(entry: &Entry, place: &Place) -> Result<(), Trouble> {
+    let known = entry.abilities.environments;
+    if known.contains(&place.environment.as_str()) {
+        return Ok(());
+    }
+    Err(Trouble::NotFound(format!(
+        "At {} a project is one environment, {}. Use another project for another environment.",
+        entry.display_name,
+        known.join(", ")
+    )))
 }
 
 /// What was written of a batch; or that the platform asks to wait, if that is all it said.

@@ -440,10 +440,10 @@ impl State {
 
     /// The project, if the token sees it and its environment.
     fn project(&self, reach: &RailwayReach, id: &str, environment: Option<&str>) -> Result<usize, Failure> {
-        if let (RailwayReach::Project { environment: own, .. }, Some(environment)) = (reach, environment) {
-            if own != environment {
-                return Err(NOT_AUTHORIZED);
-            }
+        let is_narrow =
+            |environment: &str| matches!(reach, RailwayReach::Project { environment: own, .. } if own != environment);
+        if environment.is_some_and(is_narrow) {
+            return Err(NOT_AUTHORIZED);
         }
         let known = |project: &Project| {
             let has = |environment: &str| project.environments.iter().any(|(id, ..)| id == environment);
