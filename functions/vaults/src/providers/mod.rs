@@ -293,3 +293,43 @@ impl Brake {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_told_apart_and_can_be_connected() {
+        for provider in all() {
+            let entry = provider.entry();
+            let found = named(entry.name).map(Provider::entry);
+            assert!(found.is_some_and(|found| std::ptr::eq(found, entry)), "{}: a name is given twice", entry.name);
+            assert!(entry.token_help.is_some() || provider.oauth().is_some(), "{}", entry.name);
+            assert!(entry.abilities.sets_at_once > 0 && entry.abilities.deletes_at_once > 0, "{}", entry.name);
+            for environment in entry.abilities.environments {
+                assert_eq!(provider.environment(environment), *environment, "{}", entry.name);
+            }
+            assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
+        }
+        assert!(named("nowhere").is_none());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        for text in ["..", ".", "", "a/b", "a?b", "a#b", "a b", "%2e%2e", "ä"] {
+            let url = url::Url::parse(&format!("https://example.com/one/{}/two", segment(text))).unwrap();
+            let segments: Vec<&str> = url.path_segments().unwrap().collect();
+            assert_eq!((segments.len(), segments[0], segments[2], url.query()), (3, "one", "two", None), "{text}");
+        }
+        assert_eq!(segment("prj_1-x.y"), "prj_1-x.y");
+    }
+
+    #[test]
+    fn a_prefix_is_a_whole_word() {
+        for (name, expected) in
+            [("VERCEL", true), ("vercel_url", true), ("VERCELLI", false), ("MY_VERCEL", false), ("", false)]
+        {
+            assert_eq!(has_prefix(name, "VERCEL"), expected, "{name}");
+        }
+    }
+}

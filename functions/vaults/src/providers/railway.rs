@@ -979,6 +979,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_deleted_where_names_are_hidden() {
+        let (fake, view) = start().await;
+        fake.set_variable("p-1", "e-prod", Some("s-web"), ("OLD", "1"), false);
+        fake.hide_marks();
+        assert!(view.read().await.unwrap().hides_names);
+        view.push(&[("NEW", "2")], &mut Ledger::new(), Deletions::All).await;
+        assert_eq!(fake.values("p-1", "e-prod", Some("s-web")), pairs(&[("NEW", "2"), ("OLD", "1")]));
+    }
+
+    #[tokio::test]
     async fn a_bad_name_does_not_stop_the_others() {
         let (fake, view) = start().await;
         fake.refuse_name("BAD");

@@ -986,6 +986,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_answer_is_made_good_by_the_next_run() {
+        let (fake, view) = start().await;
+        let source = [("A", "new"), ("B", "1")];
+        // First that the shared record was taken off, then that the new ones were made.
+        for lost in ["/v9/projects/", "/v10/projects/"] {
+            fake.add_record("prj_1", Fixed::of("A", "old", &["production", "preview"]));
+            let contents = view.read().await.unwrap();
+            fake.host.faults().next_on(lost, 1, fakes::Fault::LoseAnswer);
+            let changes = [("A", Some("new")), ("B", Some("1"))];
+            let said = view.write_after(&contents, &changes).await.unwrap();
+            assert!(matches!(said["A"], Err(Trouble::Down(_))), "{said:?}");
+            view.push(&source, &mut Ledger::new(), Deletions::None).await;
+            assert_eq!(fake.values("prj_1", "production"), pairs(&source));
+            assert_eq!(fake.values("prj_1", "preview"), pairs(&[("A", "old")]));
+            view.push(&[], &mut Ledger::new(), Deletions::All).await;
+            view.of("preview").push(&[], &mut Ledger::new(), Deletions::All).await;
+            assert_eq!(fake.records("prj_1").len(), 0);
+        }
+    }
+
+    #[tokio::test]
     async fn records_of_a_branch_are_left_alone() {
         let (fake, view) = start().await;
         fake.add_record("prj_1", Fixed { git_branch: Some("topic".into()), ..Fixed::of("A", "branch", &["preview"]) });
