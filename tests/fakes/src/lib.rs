@@ -43,8 +43,10 @@ use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::heroku::Heroku;
 use crate::platforms::netlify::Netlify;
 use crate::platforms::railway::Railway;
+use crate::platforms::render::Render;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
@@ -91,6 +93,10 @@ pub struct Fakes {
     pub railway: Railway,
     /// Netlify.
     pub netlify: Netlify,
+    /// Render.
+    pub render: Render,
+    /// Heroku.
+    pub heroku: Heroku,
 }
 
 impl Fakes {
@@ -118,6 +124,8 @@ impl Fakes {
             vercel: Vercel::start().await?,
             railway: Railway::start().await?,
             netlify: Netlify::start().await?,
+            render: Render::start().await?,
+            heroku: Heroku::start().await?,
         })
     }
 
@@ -143,6 +151,9 @@ impl Fakes {
             ("RAILWAY_GRAPHQL", self.railway.host.origin()),
             ("NETLIFY", self.netlify.host.origin()),
             ("NETLIFY_WEB", self.netlify.web.origin()),
+            ("RENDER", self.render.host.origin()),
+            ("HEROKU", self.heroku.host.origin()),
+            ("HEROKU_ID", self.heroku.id.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -15,10 +15,12 @@
 
 mod document;
 mod halves;
+mod heroku;
 mod netlify;
 mod oauth;
 mod railway;
 mod refusal;
+mod render;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -36,7 +38,8 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify];
+static ALL: &[&dyn Provider] =
+    &[&vercel::Vercel, &railway::Railway, &netlify::Netlify, &render::Render, &heroku::Heroku];
 
 /// Every provider.
 #[must_use]
@@ -257,6 +260,19 @@ fn segment(text: &str) -> String {
     if encoded.is_empty() || encoded.trim_matches('.').is_empty() { "-".into() } else { encoded.replace('+', "%20") }
 }
 
+/// For a provider whose projects are one environment each: refuses any other.
+fn only_environment(entry: &Entry, place: &Place) -> Result<(), Trouble> {
+    let known = entry.abilities.environments;
+    if known.contains(&place.environment.as_str()) {
+        return Ok(());
+    }
+    Err(Trouble::NotFound(format!(
+        "At {} a project is one environment, {}. Use another project for another environment.",
+        entry.display_name,
+        known.join(", ")
+    )))
+}
+
 /// What was written of a batch; or that the platform asks to wait, if that is all it said.
 fn settle(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Trouble> {
     let waits = |outcome: &Outcome| matches!(outcome.result, Err(Trouble::Wait { .. }));
@@ -278,5 +294,45 @@ impl Brake {
         let result = call.await;
         self.0 = result.as_ref().err().filter(|trouble| trouble.ends_batch()).cloned();
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_told_apart_and_can_be_connected() {
+        for provider in all() {
+            let entry = provider.entry();
+            let found = named(entry.name).map(Provider::entry);
+            assert!(found.is_some_and(|found| std::ptr::eq(found, entry)), "{}: a name is given twice", entry.name);
+            assert!(entry.token_help.is_some() || provider.oauth().is_some(), "{}", entry.name);
+            assert!(entry.abilities.sets_at_once > 0 && entry.abilities.deletes_at_once > 0, "{}", entry.name);
+            for environment in entry.abilities.environments {
+                assert_eq!(provider.environment(environment), *environment, "{}", entry.name);
+            }
+            assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
+        }
+        assert!(named("nowhere").is_none());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        for text in ["..", ".", "", "a/b", "a?b", "a#b", "a b", "%2e%2e", "ä"] {
+            let url = url::Url::parse(&format!("https://example.com/one/{}/two", segment(text))).unwrap();
+            let segments: Vec<&str> = url.path_segments().unwrap().collect();
+            assert_eq!((segments.len(), segments[0], segments[2], url.query()), (3, "one", "two", None), "{text}");
+        }
+        assert_eq!(segment("prj_1-x.y"), "prj_1-x.y");
+    }
+
+    #[test]
+    fn a_prefix_is_a_whole_word() {
+        for (name, expected) in
+            [("VERCEL", true), ("vercel_url", true), ("VERCELLI", false), ("MY_VERCEL", false), ("", false)]
+        {
+            assert_eq!(has_prefix(name, "VERCEL"), expected, "{name}");
+        }
     }
 }

@@ -2,8 +2,10 @@
 
 mod consent;
 mod graphql;
+pub mod heroku;
 pub mod netlify;
 pub mod railway;
+pub mod render;
 pub mod vercel;
 
 pub use consent::OAuthClient;
