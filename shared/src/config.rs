@@ -53,6 +53,22 @@ pub struct EgressConfig {
     pub allow: Vec<Allowed>,
     /// `CAUSEWAY_<UPSTREAM>_API_KEY`: the operator's own key with an upstream.
     pub keys: BTreeMap<Upstream, SecretString>,
+    /// `CAUSEWAY_OAUTH_<PROVIDER>_CLIENT_ID`, `_CLIENT_SECRET` and `_SLUG`: the operator's OAuth clients, by the provider's
+    /// name in lower case.
+    pub oauth: BTreeMap<String, OAuthClient>,
+    /// `CAUSEWAY_REDIRECT_ORIGINS`: comma-separated origins that a browser may be sent to once an account is connected.
+    pub redirect_origins: Vec<String>,
+}
+
+/// The operator's OAuth client with a provider.
+#[derive(Debug, Clone)]
+pub struct OAuthClient {
+    /// The client's id.
+    pub id: String,
+    /// The client's secret.
+    pub secret: SecretString,
+    /// What the provider calls it in the address of its page, where it does.
+    pub slug: Option<String>,
 }
 
 /// One variable that cannot be used as it is.
@@ -179,7 +195,46 @@ impl Reader {
             let key = self.optional(&format!("CAUSEWAY_{}_API_KEY", upstream.name()))?;
             Some((*upstream, SecretString::from(key)))
         });
-        EgressConfig { endpoints, allow, keys: keys.collect() }
+        let keys = keys.collect();
+        let (oauth, redirect_origins) = (self.oauth(), self.redirect_origins());
+        EgressConfig { endpoints, allow, keys, oauth, redirect_origins }
+    }
+
+    fn oauth(&mut self) -> BTreeMap<String, OAuthClient> {
+        const PREFIX: &str = "CAUSEWAY_OAUTH_";
+        let provider = |name: &String| Some(name.strip_prefix(PREFIX)?.strip_suffix("_CLIENT_ID")?.to_owned());
+        let providers: Vec<String> = self.variables.keys().filter_map(provider).collect();
+        let mut clients = BTreeMap::new();
+        for provider in providers {
+            let Some(id) = self.optional(&format!("{PREFIX}{provider}_CLIENT_ID")) else { continue };
+            let secret = format!("{PREFIX}{provider}_CLIENT_SECRET");
+            match self.optional(&secret).map(SecretString::from) {
+                Some(secret) => {
+                    let slug = self.optional(&format!("{PREFIX}{provider}_SLUG"));
+                    clients.insert(provider.to_ascii_lowercase(), OAuthClient { id, secret, slug });
+                }
+                None => self.problem(&secret, "is not set, but the client's id is"),
+            }
+        }
+        clients
+    }
+
+    fn redirect_origins(&mut self) -> Vec<String> {
+        const VARIABLE: &str = "CAUSEWAY_REDIRECT_ORIGINS";
+        let mut origins = Vec::new();
+        for entry in self.optional(VARIABLE).unwrap_or_default().split(',') {
+            let entry = entry.trim();
+            match Url::parse(entry) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && matches!(url.path(), "" | "/") => {
+                    origins.push(url.origin().ascii_serialization());
+                }
+                _ if entry.is_empty() => {}
+                _ => {
+                    self.problem(VARIABLE, format!("{entry:?} is not an origin, for instance https://app.example.com"))
+                }
+            }
+        }
+        origins
     }
 }
 
@@ -217,6 +272,8 @@ mod tests {
             ("CAUSEWAY_ENDPOINT_SLAK", "https://example.com"),
             ("CAUSEWAY_ENDPOINT_RESEND", "ftp://example.com"),
             ("CAUSEWAY_EGRESS_ALLOW", "example.com:80, example.com"),
+            ("CAUSEWAY_OAUTH_VERCEL_CLIENT_ID", "oac_1"),
+            ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com, app.example.com, https://app.example.com/path"),
         ]))
         .unwrap_err();
         let named: Vec<&str> = error.0.iter().map(|problem| problem.variable.as_str()).collect();
@@ -230,6 +287,9 @@ mod tests {
                 "CAUSEWAY_ENDPOINT_RESEND",
                 "CAUSEWAY_ENDPOINT_SLAK",
                 "CAUSEWAY_EGRESS_ALLOW",
+                "CAUSEWAY_OAUTH_VERCEL_CLIENT_SECRET",
+                "CAUSEWAY_REDIRECT_ORIGINS",
+                "CAUSEWAY_REDIRECT_ORIGINS",
             ]
         );
     }
@@ -243,9 +303,16 @@ mod tests {
             ("CAUSEWAY_ENDPOINT_SLACK_API", "http://127.0.0.1:9/base"),
             ("CAUSEWAY_EGRESS_ALLOW", "127.0.0.1:9000,internal.example:443"),
             ("CAUSEWAY_ETHERSCAN_API_KEY", " s3cret "),
+            ("CAUSEWAY_OAUTH_VERCEL_CLIENT_ID", "oac_1"),
+            ("CAUSEWAY_OAUTH_VERCEL_CLIENT_SECRET", "s3cret too"),
+            ("CAUSEWAY_OAUTH_VERCEL_SLUG", "causeway"),
+            ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com/,http://localhost:5173"),
         ]))
         .unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
+        let client = &config.egress.oauth["vercel"];
+        assert_eq!((client.id.as_str(), client.slug.as_deref()), ("oac_1", Some("causeway")));
+        assert_eq!(config.egress.redirect_origins, ["https://app.example.com", "http://localhost:5173"]);
         assert_eq!(config.egress.keys[&Upstream::Etherscan].expose_secret(), "s3cret");
         assert_eq!(config.aws.table, "causeway-table");
         assert_eq!(config.egress.endpoints.len(), 1);

@@ -244,9 +244,29 @@ impl Credentials {
         put.send().await.map(drop).map_err(refine)
     }
 
+    /// Gives a version a label of its own, as every staged one has: what was created keeps itself only while it is current
+    /// or previous.
+    ///
+    /// # Errors
+    /// Whatever keeps Secrets Manager from doing so.
+    pub async fn keep(&self, owner: &SecretOwner, version: SecretVersion) -> Result<(), CredentialError> {
+        let update = self.client.update_secret_version_stage().secret_id(self.name(owner));
+        let update = update.version_stage(version.label()).move_to_version_id(version.id());
+        update.send().await.map(drop).map_err(refine)
+    }
+
     /// Makes AWSCURRENT follow the item, and lets go of the version that was in use before. Nothing relies on it, so what
     /// fails is left to the sweep.
     pub async fn promote(&self, owner: &SecretOwner, version: SecretVersion, before: Option<SecretVersion>) {
+        self.follow(owner, version, before).await;
+        if let Some(before) = before {
+            self.let_go(owner, before).await;
+        }
+    }
+
+    /// Makes AWSCURRENT follow the item; the version that was in use before stays, where it has a label of its own. Nothing
+    /// relies on it, so what fails is left to the sweep.
+    pub async fn follow(&self, owner: &SecretOwner, version: SecretVersion, before: Option<SecretVersion>) {
         let moved = self
             .client
             .update_secret_version_stage()
@@ -258,9 +278,6 @@ impl Credentials {
             .await;
         if let Err(error) = moved.map_err(refine) {
             tracing::info!(%error, "AWSCURRENT is left to the sweep");
-        }
-        if let Some(before) = before {
-            self.let_go(owner, before).await;
         }
     }
 

@@ -106,6 +106,9 @@ pub enum JobError {
     /// Secrets Manager did not do as it was asked.
     #[error("Secrets Manager failed")]
     Credentials(#[from] crate::credentials::CredentialError),
+    /// Some of the work could not be done; what it was is in the log.
+    #[error("{0}")]
+    Failed(String),
     /// The result could not be written.
     #[error("the result could not be written")]
     Result(#[source] serde_json::Error),

@@ -13,12 +13,13 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::auth::{Authenticator, TokenStore};
 use crate::clock::Ids;
-use crate::config::{AwsConfig, Config, Identity};
+use crate::config::{AwsConfig, Config, Identity, OAuthClient};
 use crate::credentials::{CredentialError, Credentials, disclose};
 use crate::egress::{Egress, Upstream};
 use crate::table::Table;
@@ -40,10 +41,22 @@ pub struct Platform {
     pub tokens: TokenStore,
     signing_key: Arc<OnceCell<hmac::Key>>,
     operator_keys: Arc<Mutex<OperatorKeys>>,
+    oauth_clients: Arc<Mutex<OAuthClients>>,
 }
 
 /// When each key was looked for, and what was found.
 type OperatorKeys = BTreeMap<Upstream, (Timestamp, Option<SecretString>)>;
+
+/// The same for OAuth clients, by the provider's name.
+type OAuthClients = BTreeMap<String, (Timestamp, Option<OAuthClient>)>;
+
+/// An OAuth client as the stack's secret has it.
+#[derive(Deserialize)]
+struct OAuthSecret {
+    client_id: String,
+    client_secret: String,
+    slug: Option<String>,
+}
 
 /// For how long an operator's key, or that there is none, is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
@@ -78,8 +91,8 @@ impl Platform {
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
         let tokens = TokenStore::new(table.clone(), ids.clone());
         let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
-        let (signing_key, operator_keys) = (Arc::new(OnceCell::new()), Arc::default());
-        Self { ids, table, credentials, egress, authenticator, tokens, signing_key, operator_keys }
+        let (signing_key, operator_keys, oauth_clients) = (Arc::new(OnceCell::new()), Arc::default(), Arc::default());
+        Self { ids, table, credentials, egress, authenticator, tokens, signing_key, operator_keys, oauth_clients }
     }
 
     /// The operator's own key with `upstream`, if there is one: `CAUSEWAY_<UPSTREAM>_API_KEY`, or the stack's secret
@@ -105,6 +118,37 @@ impl Platform {
         };
         self.operator_keys.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream, (now, key.clone()));
         Ok(key)
+    }
+
+    /// The operator's OAuth client with `provider`, if there is one: `CAUSEWAY_OAUTH_<PROVIDER>_CLIENT_ID` and its
+    /// companions, or the stack's secret `oauth/<provider>`: `{"client_id", "client_secret", "slug"?}`.
+    ///
+    /// # Errors
+    /// [`CredentialError`] if it cannot be told.
+    pub async fn oauth_client(&self, provider: &str) -> Result<Option<OAuthClient>, CredentialError> {
+        if let Some(client) = self.egress.oauth_client(provider) {
+            return Ok(Some(client));
+        }
+        let now = self.ids.now();
+        let remembered = |clients: &OAuthClients| {
+            clients.get(provider).filter(|(at, _)| now.duration_since(*at) < REMEMBERED).map(|(_, one)| one.clone())
+        };
+        if let Some(client) = remembered(&self.oauth_clients.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(client);
+        }
+        let client = match self.credentials.own(&format!("oauth/{provider}")).await {
+            Ok(document) => {
+                let read: Result<OAuthSecret, _> = serde_json::from_str(disclose(&document));
+                let OAuthSecret { client_id, client_secret, slug } =
+                    read.map_err(|_| CredentialError::Malformed("an OAuth client has another form"))?;
+                Some(OAuthClient { id: client_id, secret: client_secret.into(), slug })
+            }
+            Err(CredentialError::Missing) => None,
+            Err(error) => return Err(error),
+        };
+        let mut clients = self.oauth_clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(provider.to_owned(), (now, client.clone()));
+        Ok(client)
     }
 
     /// The key that cursors are signed with, read when first needed.

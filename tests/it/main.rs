@@ -9,4 +9,5 @@ mod rules;
 mod secrets;
 mod services;
 mod sweep;
+mod vaults;
 mod wallets;

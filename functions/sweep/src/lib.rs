@@ -11,10 +11,14 @@
 //! | has versions of interrupted changes, unchanged for an hour | names another version | their labels come off |
 //! | AWSCURRENT elsewhere | names a version | AWSCURRENT follows |
 //!
+//! An item with several secrets, or with versions that it keeps for later, names them by part: then each of them stands, and
+//! AWSCURRENT follows the first.
+//!
 //! An hour is far longer than any request, so nothing that is under way is touched. "An hour" and "now" are counted at
 //! the event's `time`. Every step may be repeated, so a second delivery changes nothing. A secret that cannot be put right
 //! does not keep the others waiting: the sweep goes on, and fails in the end, so that somebody looks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +43,19 @@ const MOST_FAILURES: usize = 10;
 struct Owner {
     #[serde(default)]
     secret: Option<Named>,
+    /// The versions of each part, the one in use first.
+    #[serde(default)]
+    parts: BTreeMap<String, Vec<SecretVersion>>,
+}
+
+impl Owner {
+    /// The versions of a secret that are named, the one in use first.
+    fn named(mut self, part: Option<&str>) -> Vec<SecretVersion> {
+        match part {
+            Some(part) => self.parts.remove(part).unwrap_or_default(),
+            None => self.secret.into_iter().map(|secret| secret.version).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,7 +111,8 @@ impl Sweep {
         let Some(owner) = &entry.owner else { return Ok(()) };
         tally.seen += 1;
         let settled = at.duration_since(entry.changed_at) >= SETTLED;
-        let Some(version) = self.version_in_use(owner).await? else {
+        let named = self.named_versions(owner).await?;
+        let Some(version) = named.first().copied() else {
             if settled && !entry.deleted {
                 self.credentials().delete(owner).await?;
                 tally.removed += 1;
@@ -110,22 +128,22 @@ impl Sweep {
             return Ok(());
         }
         if entry.current.is_some_and(|current| current != version) {
-            self.credentials().promote(owner, version, entry.current).await;
+            self.credentials().follow(owner, version, entry.current).await;
             tally.moved_current += 1;
         }
-        for kept in entry.kept.iter().filter(|kept| **kept != version) {
+        for kept in entry.kept.iter().filter(|kept| !named.contains(kept)) {
             self.credentials().let_go(owner, *kept).await;
             tally.labels_taken_off += 1;
         }
         Ok(())
     }
 
-    /// The version that the secret's item names; `None` if there is no item or it names none.
-    async fn version_in_use(&self, owner: &SecretOwner) -> Result<Option<SecretVersion>, JobError> {
+    /// The versions that the secret's item names, the one in use first; none if there is no item or it names none.
+    async fn named_versions(&self, owner: &SecretOwner) -> Result<Vec<SecretVersion>, JobError> {
         let key = keys::integration(&owner.tenant, &owner.group, &owner.id);
         match self.table().get::<Owner>(&key).await {
-            Ok(stored) => Ok(stored.record.secret.map(|secret| secret.version)),
-            Err(TableError::Missing) => Ok(None),
+            Ok(stored) => Ok(stored.record.named(owner.part.as_deref())),
+            Err(TableError::Missing) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use fakes::{Demo, Fakes};
 use shared::Platform;
 use shared::clock::Ids;
-use shared::config::{AwsConfig, Config, ConfigError, EgressConfig};
+use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, OAuthClient};
 use shared::table::TableError;
 use url::Url;
 
@@ -93,7 +93,8 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let folder = DataFolder::open(&options.data_dir, options.fresh)?;
     let earlier = DevFile::read(folder.path()).map(|file| file.tenants).unwrap_or_default();
     let mut egress = EgressConfig::from_variables(std::env::vars())?;
-    let sandbox = if options.sandbox { Some(Sandbox::start(&mut egress).await?) } else { None };
+    let port = listener.local_addr().map_err(DevError::Sandbox)?.port();
+    let sandbox = if options.sandbox { Some(Sandbox::start(&mut egress, port).await?) } else { None };
 
     let secrets = secrets_manager::Options::default();
     let emulators = Emulators::start(&template, "causeway", Data::Folder(folder), secrets).await?;
@@ -134,9 +135,13 @@ struct Sandbox {
 
 impl Sandbox {
     /// Starts the fakes and points egress at them; what the operator has set already stays.
-    async fn start(egress: &mut EgressConfig) -> Result<Self, DevError> {
+    async fn start(egress: &mut EgressConfig, port: u16) -> Result<Self, DevError> {
         let fakes = Fakes::start().await.map_err(DevError::Sandbox)?;
         redirect(egress, &fakes);
+        for (provider, client) in fakes.add_oauth_clients(&format!("http://127.0.0.1:{port}/vaults")) {
+            let client = OAuthClient { id: client.id, secret: client.secret.into(), slug: Some(client.slug) };
+            egress.oauth.entry(provider.to_owned()).or_insert(client);
+        }
         Ok(Self { demo: fakes.seed_demo(), _fakes: fakes })
     }
 }
@@ -198,6 +203,9 @@ impl Ready<'_> {
         if let Some(keys) = self.file.groups.get("keys") {
             self.keys(out, &keys.base_url, tenant)?;
         }
+        if let Some(vaults) = self.file.groups.get("vaults") {
+            self.vaults(out, &vaults.base_url, tenant)?;
+        }
         writeln!(out, "\nCtrl-C stops it.")
     }
 
@@ -241,6 +249,20 @@ impl Ready<'_> {
         }
         writeln!(out, "{}", KEYS_LINES)
     }
+
+    fn vaults(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
+        writeln!(
+            out,
+            "\n# vaults: connect Vercel, put secrets into a vault, see what a sync would do, do it, undo it"
+        )?;
+        writeln!(out, "API={base}/v1")?;
+        writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
+        match self.demo {
+            Some(demo) => writeln!(out, "TOKEN={} PROJECT={}", demo.vercel_token, demo.vercel_project_id)?,
+            None => writeln!(out, "TOKEN=vcp_… PROJECT=prj_…   # put a Vercel token and project of your own here")?,
+        }
+        writeln!(out, "{}", VAULTS_LINES)
+    }
 }
 
 /// Nothing but curl, grep and head is needed.
@@ -275,3 +297,18 @@ curl -sS $API/health -H "$AUTH"; echo
 curl -sS $MONITOR -d '{"id":"'$(date +%s%N)'","time":"'$(date -u +%FT%TZ)'","detail-type":"Scheduled Event"}'; echo
 curl -sS $API/health -H "$AUTH"; echo
 for ID in $FIRST $SECOND; do curl -sS -X DELETE $API/$ID -H "$AUTH"; echo; done"#;
+
+/// The same for the vaults group.
+const VAULTS_LINES: &str = r#"ask() { curl -sS -H "$AUTH" -H 'Content-Type: application/json' "$@"; }
+CONNECTION=$(ask $API/integrations/vercel/connect -d '{"token":"'$TOKEN'"}' | grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4); echo connected $CONNECTION
+ask $API/integrations/connections/$CONNECTION/projects; echo
+VERSION=$(ask -X PUT $API/vaults/acme/app/environments/production/secrets -d '{"DATABASE_URL":"postgres://db","API_KEY":"k-123456"}' | grep -o '"version":[0-9]*' | cut -d : -f 2); echo wrote version $VERSION
+ask "$API/integrations/vaults/acme/app/sync/preview?connectionId=$CONNECTION&projectId=$PROJECT"; echo
+sync() { ask $API/integrations/vaults/acme/app/sync -d '{"connectionId":"'$CONNECTION'","projectId":"'$PROJECT'"}'; echo; }
+sync
+ask -X PATCH $API/vaults/acme/app/environments/production/secrets -d '{"API_KEY":"k-654321"}'; echo
+sync
+ask $API/vaults/acme/app/environments/production/rollback -d '{"version":'$VERSION'}'; echo
+sync
+ask "$API/integrations/vaults/acme/app/sync/history?limit=1"; echo
+ask -X DELETE $API/integrations/connections/$CONNECTION; echo disconnected $CONNECTION"#;

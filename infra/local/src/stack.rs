@@ -41,6 +41,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "wallets", base: "/wallets/api", path: "/v1/integrations", function: "wallets-api" },
     Group { name: "services", base: "/services", path: "/api/integrations", function: "services-api" },
     Group { name: "keys", base: "/keys", path: "/api/v1/integrations", function: "keys-api" },
+    Group { name: "vaults", base: "/vaults", path: "/v1/integrations", function: "vaults-api" },
 ];
 
 /// How often the table's stream is looked at, as often as Lambda does when there is little to do.
@@ -74,7 +75,12 @@ pub enum StackError {
 /// Every function by name.
 #[must_use]
 pub fn functions(platform: &Platform) -> BTreeMap<&'static str, Function> {
-    let groups = [wallets::functions(platform), services::functions(platform), keys::functions(platform)];
+    let groups = [
+        wallets::functions(platform),
+        services::functions(platform),
+        keys::functions(platform),
+        vaults::functions(platform),
+    ];
     groups.into_iter().flatten().chain(sweep::functions(platform)).collect()
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::guard::{self, Leave};
 use super::{EgressError, Upstream};
-use crate::config::EgressConfig;
+use crate::config::{EgressConfig, OAuthClient};
 use crate::deadline;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -135,6 +135,18 @@ impl Egress {
     #[must_use]
     pub fn operator_key(&self, upstream: Upstream) -> Option<SecretString> {
         self.inner.config.keys.get(&upstream).cloned()
+    }
+
+    /// The operator's own OAuth client with a provider, if the environment holds one.
+    #[must_use]
+    pub fn oauth_client(&self, provider: &str) -> Option<OAuthClient> {
+        self.inner.config.oauth.get(provider).cloned()
+    }
+
+    /// The origins that the operator lets browsers be sent to.
+    #[must_use]
+    pub fn redirect_origins(&self) -> &[String] {
+        &self.inner.config.redirect_origins
     }
 
     /// A request to a provider, by its documented path (with a leading slash).

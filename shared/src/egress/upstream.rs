@@ -142,6 +142,34 @@ upstreams! {
     Novita = "NOVITA", "https://api.novita.ai";
     /// DeepInfra: `/v1/openai/…`, `/payment/…`.
     Deepinfra = "DEEPINFRA", "https://api.deepinfra.com";
+    /// Vercel's API: `/v10/projects`, `/v2/oauth/access_token`.
+    Vercel = "VERCEL", "https://api.vercel.com";
+    /// Vercel's pages: `/integrations/<slug>/new`.
+    VercelWeb = "VERCEL_WEB", "https://vercel.com";
+    /// Netlify's API: `/api/v1/…`, `/oauth/token`.
+    Netlify = "NETLIFY", "https://api.netlify.com";
+    /// Netlify's pages: `/authorize`.
+    NetlifyWeb = "NETLIFY_WEB", "https://app.netlify.com";
+    /// Railway's authorization server: `/oauth/…`.
+    Railway = "RAILWAY", "https://backboard.railway.com";
+    /// Railway's API: `/graphql/v2`.
+    RailwayGraphql = "RAILWAY_GRAPHQL", "https://backboard.railway.com";
+    /// Fly.io's Machines API: `/v1/apps`.
+    Fly = "FLY", "https://api.machines.dev";
+    /// Fly.io's GraphQL API: `/graphql`.
+    FlyGraphql = "FLY_GRAPHQL", "https://api.fly.io";
+    /// Cloudflare: `/client/v4/…`.
+    Cloudflare = "CLOUDFLARE", "https://api.cloudflare.com";
+    /// GitHub: `/repos/…`.
+    Github = "GITHUB", "https://api.github.com";
+    /// Render: `/v1/…`.
+    Render = "RENDER", "https://api.render.com";
+    /// Heroku: `/apps/…`.
+    Heroku = "HEROKU", "https://api.heroku.com";
+    /// Heroku's authorization server: `/oauth/…`.
+    HerokuId = "HEROKU_ID", "https://id.heroku.com";
+    /// Supabase: `/v1/projects/…`.
+    Supabase = "SUPABASE", "https://api.supabase.com";
 }
 
 impl Upstream {

@@ -73,6 +73,7 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     let request_id = RequestId::of(request.headers(), &platform.ids);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
+    let path = request.uri().path().to_owned();
     let left = time_left(&request);
     let span = tracing::info_span!(
         "request",
@@ -90,7 +91,7 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     request.extensions_mut().insert(request_id.clone());
     async {
         let response = deadline::within(left, catch(next.run(request))).await;
-        let mut response = present(group, &request_id, response);
+        let mut response = present(group, &request_id, &path, response);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             response.headers_mut().insert(RequestId::HEADER, value);
         }
@@ -119,7 +120,7 @@ async fn catch(answer: impl Future<Output = Response>) -> Response {
 }
 
 /// Writes the error that a response carries, if it carries one, in the group's envelope.
-pub(super) fn present(group: Group, request_id: &RequestId, mut response: Response) -> Response {
+pub(super) fn present(group: Group, request_id: &RequestId, path: &str, mut response: Response) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else { return response };
     if let ApiError::Internal(source) = error.as_ref() {
         let mut causes = vec![source.to_string()];
@@ -130,7 +131,7 @@ pub(super) fn present(group: Group, request_id: &RequestId, mut response: Respon
         }
         tracing::error!(error = causes.join(": "), "internal error");
     }
-    let mut presented = (group.present)(Problem { error: &error, request_id: request_id.as_str() });
+    let mut presented = (group.present)(Problem { error: &error, request_id: request_id.as_str(), path });
     // A method's fallback names the methods that are allowed.
     if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
         presented.headers_mut().insert(header::ALLOW, allow);

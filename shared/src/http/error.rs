@@ -164,11 +164,23 @@ pub enum ApiError {
         /// What it lacks.
         required: Permission,
     },
+    /// 403: whatever the token, the operator does not allow it.
+    #[error("not allowed: {detail}")]
+    NotAllowed {
+        /// What is not allowed and what to do.
+        detail: String,
+    },
     /// 404: there is no such thing for this tenant.
     #[error("{what} not found")]
     NotFound {
         /// What kind of thing.
         what: &'static str,
+    },
+    /// 404: a provider does not have what was named.
+    #[error("the provider does not have it: {detail}")]
+    Absent {
+        /// What is missing, and what there is instead where that is known.
+        detail: String,
     },
     /// 405.
     #[error("method not allowed")]
@@ -226,6 +238,12 @@ pub enum ApiError {
         /// When the provider says to try again.
         retry_after: Option<Duration>,
     },
+    /// 503: the operator has not set it up.
+    #[error("not configured: {detail}")]
+    NotConfigured {
+        /// What is missing, in words for who calls.
+        detail: String,
+    },
     /// 504: the provider did not answer in time, so it is not known whether it acted.
     #[error("the provider did not answer in time")]
     ProviderTimeout {
@@ -243,6 +261,8 @@ pub struct Problem<'a> {
     pub error: &'a ApiError,
     /// The request's id.
     pub request_id: &'a str,
+    /// The request's path, from the group's root.
+    pub path: &'a str,
 }
 
 impl ApiError {
@@ -288,8 +308,8 @@ impl ApiError {
         match self {
             Self::InvalidInput(_) | Self::CredentialRefused { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
-            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Forbidden { .. } | Self::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } | Self::Absent { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -297,6 +317,7 @@ impl ApiError {
             Self::RateLimited { .. } | Self::NoneFree { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ProviderRefused { .. } => StatusCode::BAD_GATEWAY,
+            Self::NotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::ProviderTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }

@@ -129,9 +129,10 @@ async fn run<P: Needs>(request: Request, next: Next) -> Result<Response, ApiErro
         Taken::Answered(answer) => return Ok(answer.replay()),
     };
     parts.extensions.insert(Reserved(held.record.reservation));
+    let path = parts.uri.path().to_owned();
     let response = next.run(Request::from_parts(parts, AxumBody::from(body))).await;
     let may_have_acted = response.extensions().get::<Arc<ApiError>>().is_some_and(|error| error.may_have_acted());
-    let response = api::present(group, &request_id, response);
+    let response = api::present(group, &request_id, &path, response);
     claim.settle(held, response, may_have_acted).await
 }
 

@@ -17,6 +17,14 @@
 //! | what a creation of a key came to | `T#<tenant>#keys` | `C#<uuid>` |
 //! | a repeated acquisition's grant | `T#<tenant>#keys#A#<sha256 of the key>` | `A` |
 //! | the last id given and the number of keys | `T#<tenant>#keys` | `COUNTER` |
+//! | a connection: its id is a UUID; a vault's environment: its id starts with `env_` | `T#<tenant>#vaults` | `I#<id>` |
+//! | the connection that has a platform's account | `T#<tenant>#vaults` | `U#<sha256>` |
+//! | a vault | `T#<tenant>#vaults` | `V#<owner>/<repo>` |
+//! | a link of an environment with a platform's | `T#<tenant>#vaults` | `L#<environment id>#<link id>` |
+//! | a part of what a link's syncs wrote, by direction | `T#<tenant>#vaults` | `G#<link id>#<direction>#<number>` |
+//! | the lease of a platform's environment: one sync at a time | `T#<tenant>#vaults` | `K#<sha256>` |
+//! | a run of a sync | `T#<tenant>#vaults#H#<owner>/<repo>` | `<time>#<run id>` |
+//! | an authorization that was begun | `OAUTH#<sha256 of its state>` | `STATE` |
 //! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
 //! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
@@ -147,6 +155,66 @@ pub const TENANTS: &str = "TENANTS";
 #[must_use]
 pub fn job_run(function: &str) -> Key {
     Key::new(format!("JOB#{function}"), "RUN")
+}
+
+/// Where the vaults group keeps what is neither a connection nor an environment.
+pub mod vaults {
+    use super::{Key, integrations};
+    use crate::auth::Tenant;
+
+    const GROUP: &str = "vaults";
+
+    fn at(tenant: &Tenant, sort: String) -> Key {
+        Key::new(integrations(tenant, GROUP), sort)
+    }
+
+    /// A vault, by `owner/repo`.
+    #[must_use]
+    pub fn vault(tenant: &Tenant, vault: &str) -> Key {
+        at(tenant, format!("V#{vault}"))
+    }
+
+    /// What the sort keys of an environment's links start with.
+    #[must_use]
+    pub fn links_prefix(environment: &str) -> String {
+        format!("L#{environment}#")
+    }
+
+    /// A link of an environment.
+    #[must_use]
+    pub fn link(tenant: &Tenant, environment: &str, link: &str) -> Key {
+        at(tenant, format!("L#{environment}#{link}"))
+    }
+
+    /// What the sort keys of a link's ledger in one direction start with.
+    #[must_use]
+    pub fn ledger_prefix(link: &str, direction: &str) -> String {
+        format!("G#{link}#{direction}#")
+    }
+
+    /// A part of a link's ledger.
+    #[must_use]
+    pub fn ledger(tenant: &Tenant, link: &str, direction: &str, number: usize) -> Key {
+        at(tenant, format!("G#{link}#{direction}#{number:04}"))
+    }
+
+    /// The lease of a platform's environment, by its hash.
+    #[must_use]
+    pub fn lease(tenant: &Tenant, hash: &str) -> Key {
+        at(tenant, format!("K#{hash}"))
+    }
+
+    /// The partition of a vault's runs.
+    #[must_use]
+    pub fn history(tenant: &Tenant, vault: &str) -> String {
+        format!("{}#H#{vault}", integrations(tenant, GROUP))
+    }
+
+    /// An authorization that was begun, by the hash of its state.
+    #[must_use]
+    pub fn authorization(hash: &str) -> Key {
+        Key::new(format!("OAUTH#{hash}"), "STATE")
+    }
 }
 
 /// Where the keys group keeps what is not a key itself. What is written for each use of a key stands in a partition of

@@ -6,10 +6,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::Fakes;
 use crate::ai::AiKey;
 use crate::discord::DiscordWebhook;
+use crate::platforms::OAuthClient;
+use crate::platforms::vercel::{VercelRecord, VercelToken};
 use crate::resend::ResendPermission;
 use crate::slack::{SlackBot, SlackChannel, SlackHook};
 use crate::telegram::{TelegramBot, TelegramChat, TelegramChatKind};
@@ -73,11 +76,31 @@ pub struct Demo {
     pub groq_api_key: String,
     /// A key of DeepSeek, with a balance.
     pub deepseek_api_key: String,
+    /// A token of Vercel for one team.
+    pub vercel_token: String,
+    /// A project of that team, with variables of its own.
+    pub vercel_project_id: String,
     /// A Bitcoin address with a history of [`BITCOIN_TRANSACTIONS`] transactions.
     pub bitcoin_address: String,
 }
 
 impl Fakes {
+    /// Adds an OAuth client to each platform whose accounts are connected by OAuth, for callbacks under the vaults group's
+    /// `base_url`; with the platform's name.
+    #[must_use]
+    pub fn add_oauth_clients(&self, base_url: &str) -> Vec<(&'static str, OAuthClient)> {
+        let client = |platform: &str| {
+            let secret = format!("{platform}-sandbox-not-a-real-secret");
+            let callback = format!("{base_url}/v1/integrations/{platform}/callback");
+            OAuthClient::new(&format!("causeway-{platform}"), &secret, &callback)
+        };
+        let [vercel, railway, netlify] = ["vercel", "railway", "netlify"].map(client);
+        self.vercel.add_client(vercel.clone());
+        self.railway.add_client(railway.clone());
+        self.netlify.add_client(netlify.clone());
+        vec![("vercel", vercel), ("railway", railway), ("netlify", netlify)]
+    }
+
     /// Adds one working credential of each kind and returns them. Doing so again changes nothing.
     #[must_use]
     pub fn seed_demo(&self) -> Demo {
@@ -140,7 +163,24 @@ impl Fakes {
             self.esplora.receive_many(BITCOIN_ADDRESS, BITCOIN_TRANSACTIONS);
         }
 
+        let vercel_token = "vcp_sandbox_not_a_real_token".to_owned();
+        let (team, vercel_project_id) = ("team_sandbox", "prj_sandbox".to_owned());
+        if !self.vercel.knows(&vercel_token) {
+            self.vercel.add_team(team, "Sandbox");
+            self.vercel.add_project(&vercel_project_id, "my-app", team);
+            let link = json!({ "type": "github", "org": "acme", "repo": "app", "repoId": 1 });
+            self.vercel.describe_project(&vercel_project_id, Some("nextjs"), Some(link));
+            let everywhere = ["production", "preview"];
+            self.vercel.add_record(&vercel_project_id, VercelRecord::of("FEATURE_FLAGS", "beta", &everywhere));
+            self.vercel.consent_as("user_sandbox", Some(team));
+        }
+        let reach = VercelToken { user: "user_sandbox".into(), teams: vec![team.into()], ..VercelToken::default() };
+        let project = Some(vercel_project_id.clone());
+        self.vercel.add_token(&vercel_token, VercelToken { project, ..reach });
+
         Demo {
+            vercel_token,
+            vercel_project_id,
             slack_webhook_url,
             slack_bot_token,
             slack_channel,

@@ -23,6 +23,7 @@ pub mod evm;
 pub mod exchanges;
 pub mod fault;
 mod host;
+pub mod platforms;
 pub mod resend;
 pub mod sendgrid;
 pub mod slack;
@@ -52,6 +53,11 @@ use crate::exchanges::kucoin::Kucoin;
 use crate::exchanges::okx::Okx;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::heroku::Heroku;
+use crate::platforms::netlify::Netlify;
+use crate::platforms::railway::Railway;
+use crate::platforms::render::Render;
+use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
 use crate::slack::Slack;
@@ -110,6 +116,16 @@ pub struct Fakes {
     pub kucoin: Kucoin,
     /// OKX's API, version 5.
     pub okx: Okx,
+    /// Vercel.
+    pub vercel: Vercel,
+    /// Railway.
+    pub railway: Railway,
+    /// Netlify.
+    pub netlify: Netlify,
+    /// Render.
+    pub render: Render,
+    /// Heroku.
+    pub heroku: Heroku,
 }
 
 impl Fakes {
@@ -144,6 +160,11 @@ impl Fakes {
             kraken: Kraken::start().await?,
             kucoin: Kucoin::start().await?,
             okx: Okx::start().await?,
+            vercel: Vercel::start().await?,
+            railway: Railway::start().await?,
+            netlify: Netlify::start().await?,
+            render: Render::start().await?,
+            heroku: Heroku::start().await?,
         })
     }
 
@@ -179,6 +200,15 @@ impl Fakes {
             ("KRAKEN", self.kraken.host.origin()),
             ("KUCOIN", self.kucoin.host.origin()),
             ("OKX", self.okx.host.origin()),
+            ("VERCEL", self.vercel.host.origin()),
+            ("VERCEL_WEB", self.vercel.web.origin()),
+            ("RAILWAY", self.railway.host.origin()),
+            ("RAILWAY_GRAPHQL", self.railway.host.origin()),
+            ("NETLIFY", self.netlify.host.origin()),
+            ("NETLIFY_WEB", self.netlify.web.origin()),
+            ("RENDER", self.render.host.origin()),
+            ("HEROKU", self.heroku.host.origin()),
+            ("HEROKU_ID", self.heroku.id.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -385,6 +385,80 @@ async fn keys_billing_may_do_what_a_run_needs() {
     compare("keys-billing", &app.proxy.calls());
 }
 
+/// What AWS is asked for, as a function of its own would: nothing is remembered of what others read.
+async fn run_alone(app: &TestApp, function: &str) -> Value {
+    let aws = shared::config::AwsConfig::emulated(app.proxy.address(), app.proxy.address());
+    let egress = app.platform.egress.clone();
+    let platform = shared::Platform::with_egress(&aws, egress, app.platform.ids.clone());
+    let functions = local::stack::functions(&platform);
+    functions[function].invoke(app.scheduled_event(), std::time::Duration::from_secs(290)).await.unwrap()
+}
+
+async fn schedule_deletion_of(app: &TestApp, secret: &str) {
+    app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn vaults_api_may_do_what_its_operations_need() {
+    use crate::vaults::fixtures::{CONNECTIONS, ENVIRONMENT, SECRETS, SYNC, asks, ready};
+
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    let vaults = app.vaults();
+    for path in ["/v1/integrations", "/v1/vaults", CONNECTIONS, SECRETS, &format!("{ENVIRONMENT}/versions")] {
+        let _ = vaults.get(path).await.expect(200);
+    }
+    let _ = vaults.patch(SECRETS, &json!({ "A": "2" })).await.expect(200);
+    let _ = vaults.post(&format!("{ENVIRONMENT}/rollback"), &json!({ "version": 1 })).await.expect(200);
+    let _ = vaults.post(SYNC, &asks(&id, json!({}))).await.expect(200);
+    let _ = vaults.get(&format!("{SYNC}/history")).await.expect(200);
+    let _ = vaults.get(&format!("{SYNC}/links")).await.expect(200);
+    schedule_deletion_of(&app, &format!("causeway/acme/vaults/{id}")).await;
+    app.advance(61);
+    let query = format!("connectionId={id}&projectId=prj_1");
+    let _ = vaults.get(&format!("{SYNC}/status?{query}")).await.expect(200);
+    let _ = vaults.delete(&format!("{CONNECTIONS}/{id}")).await.expect(204);
+    compare("vaults-api", &app.proxy.calls());
+}
+
+#[tokio::test]
+async fn vaults_sync_may_do_what_a_run_needs() {
+    use crate::vaults::fixtures::{CONNECTIONS, SECRETS, SYNC, asks, put};
+
+    let app = TestApp::start().await;
+    let id = crate::vaults::refresh::connect_railway(&app).await;
+    put(&app.vaults(), json!({ "A": "1" })).await;
+    let body = asks(&id, json!({ "projectId": "prj_r", "auto": true }));
+    assert_eq!(app.vaults().post(SYNC, &body).await.expect(200)["data"]["status"], "success");
+    put(&app.vaults(), json!({ "A": "2" })).await;
+    let environment = app.secret_names().await.into_iter().find(|name| name.contains("/env_")).unwrap();
+    schedule_deletion_of(&app, &environment).await;
+    // The token has ended meanwhile.
+    app.advance(3_601);
+    app.proxy.forget_calls();
+    assert_eq!(run_alone(&app, "vaults-sync").await["pushed"], 1);
+    let pushed = app.proxy.calls();
+    assert_eq!(app.fakes.railway.values("prj_r", "env_p", None), [("A".to_owned(), "2".to_owned())]);
+    // A disconnection that could not remove its links.
+    app.proxy.inject(Fault::ServerError).on("Query").always();
+    let _ = app.vaults().delete(&format!("{CONNECTIONS}/{id}")).await.expect(204);
+    app.proxy.clear();
+    let _ = app.vaults().patch(SECRETS, &json!({ "A": "3" })).await.expect(200);
+    app.proxy.forget_calls();
+    assert_eq!(run_alone(&app, "vaults-sync").await["removed"], 1);
+    compare("vaults-sync", &[pushed, app.proxy.calls()].concat());
+}
+
+#[tokio::test]
+async fn vaults_refresh_may_do_what_a_run_needs() {
+    let app = TestApp::start().await;
+    let id = crate::vaults::refresh::connect_railway(&app).await;
+    schedule_deletion_of(&app, &format!("causeway/acme/vaults/{id}")).await;
+    app.advance(3_000);
+    app.proxy.forget_calls();
+    assert_eq!(run_alone(&app, "vaults-refresh").await["renewed"], 1);
+    compare("vaults-refresh", &app.proxy.calls());
+}
+
 #[tokio::test]
 async fn sweep_may_do_what_a_sweep_needs() {
     let app = TestApp::start().await;
@@ -433,7 +507,8 @@ fn no_function_reaches_what_is_not_its_own() {
             for secret in ["causeway/operator/other", "causeway/oauth/other", "other/acme/services/int_0"] {
                 assert!(!may(secret), "{function} may {action} on {secret}");
             }
-            let reads_key = rest == "api" && action == "secretsmanager:GetSecretValue";
+            let signs = rest == "api" || function == "vaults-sync";
+            let reads_key = signs && action == "secretsmanager:GetSecretValue";
             assert!(reads_key || !may("causeway/operator/signing-key"), "{function} may {action} on the signing key");
             // Another group's, but for what works for all groups.
             assert!(rest.is_empty() || !may(&format!("causeway/acme/not-{group}/int_0")), "{function} may {action}");

@@ -47,6 +47,8 @@ const CONFINED: &[Confined] = &[
             ("shared/src/credentials.rs", "where it is defined"),
             ("shared/src/platform.rs", "makes the key that cursors are signed with"),
             ("functions/*/src/providers/", "shows a config to a caller who may see it"),
+            ("functions/vaults/src/model/fingerprint.rs", "makes a keyed fingerprint of a value"),
+            ("functions/vaults/src/store/values.rs", "checks, writes and shows the values of a vault"),
             ("infra/local/src/operate.rs", "shows a client's secret, once, to the operator who had it minted"),
         ],
     },
@@ -82,7 +84,9 @@ fn a_model_knows_neither_aws_nor_the_runtime() {
     assert!(!models.is_empty());
     for model in models {
         for word in ["aws_", "tokio", "lambda_", "axum", "reqwest"] {
-            assert!(!model.code().contains(word), "{} names {word}", model.path);
+            // A keyed hash is no service of AWS.
+            let code = model.code().replace("aws_lc_rs", "");
+            assert!(!code.contains(word), "{} names {word}", model.path);
         }
     }
 }

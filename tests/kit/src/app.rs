@@ -56,6 +56,9 @@ pub struct TestApp {
 }
 
 impl TestApp {
+    /// An origin that browsers may be sent to.
+    pub const APP: &str = "https://app.example.com";
+
     /// The moment at which the clock stands first.
     #[must_use]
     pub fn started_at() -> Timestamp {
@@ -79,7 +82,7 @@ impl TestApp {
         let aws = AwsConfig::emulated(proxy.address(), proxy.address());
         let fakes = Fakes::start().await.expect("the fakes");
         let demo = fakes.seed_demo();
-        let mut egress = EgressConfig::default();
+        let mut egress = EgressConfig { redirect_origins: vec![Self::APP.into()], ..EgressConfig::default() };
         local::dev::redirect(&mut egress, &fakes);
         let names = MadeUpNames::default();
         let egress = Egress::with_names(egress, Arc::new(names.clone()));
@@ -87,6 +90,12 @@ impl TestApp {
         let tenants = demo::tenants(&platform, Vec::new()).await.expect("the tenants");
         let listener = Stack::bind(0).await.expect("a free port");
         let stack = Stack::serve(listener, &platform, &template, None).await.expect("the stack");
+        // As on AWS: the operator's OAuth clients are secrets.
+        for (provider, client) in fakes.add_oauth_clients(&format!("{}/vaults", stack.url())) {
+            let secret = json!({ "client_id": client.id, "client_secret": client.secret, "slug": client.slug });
+            let path = format!("oauth/{provider}");
+            platform.credentials.ensure_own(&path, &secret.to_string().into()).await.expect("a secret");
+        }
         proxy.forget_calls();
         let past = Platform::with_egress(
             &AwsConfig::emulated(emulators.dynamodb, emulators.secrets_manager),
@@ -105,7 +114,12 @@ impl TestApp {
             table: past.table.client().clone(),
             tenants,
             // Nothing in here speaks TLS, and reading the machine's trust roots takes its time.
-            http: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client"),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only([])
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .expect("a client"),
             stream: Mutex::new(emulators.stream().expect("the stream")),
             definitions: template.functions().expect("the functions"),
             _stack: stack,
@@ -211,6 +225,26 @@ impl TestApp {
             .header("authorization", &format!("Bearer {token}"))
     }
 
+    /// The vaults group's client with all permissions, for `acme`.
+    #[must_use]
+    pub fn vaults(&self) -> Client {
+        self.vaults_as(&self.tenant("acme").tokens.admin)
+    }
+
+    /// The vaults group's client with a token.
+    #[must_use]
+    pub fn vaults_as(&self, token: &str) -> Client {
+        Client { http: self.http.clone(), base: format!("{}/vaults", self.url), headers: vec![] }
+            .header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Opens an address as a browser would, without following it anywhere.
+    pub async fn browse(&self, url: &str) -> Answer {
+        let redirects = reqwest::redirect::Policy::none();
+        let browser = reqwest::Client::builder().no_proxy().tls_certs_only([]).redirect(redirects).build();
+        Answer::of(browser.expect("a client").get(url).send().await.expect("an answer")).await
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(SignedDuration::from_secs(seconds));
@@ -247,7 +281,7 @@ impl TestApp {
     pub async fn secret_names(&self) -> Vec<String> {
         let output = self.secrets.list_secrets().max_results(100).send().await.expect("the secrets");
         let names = output.secret_list().iter().filter_map(|secret| secret.name().map(str::to_owned));
-        names.filter(|name| !name.contains("/operator/")).collect()
+        names.filter(|name| !name.contains("/operator/") && !name.contains("/oauth/")).collect()
     }
 }
 

@@ -115,7 +115,7 @@ impl One {
 }
 
 /// The group's envelope: `{success: false, error, detail, request_id}`.
-pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Response {
     let status = match error {
         ApiError::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
         other => other.status(),
@@ -135,6 +135,9 @@ fn described(error: &ApiError) -> (String, Value) {
         ApiError::Unauthorized { detail } => told("Unauthorized", (*detail).into()),
         ApiError::Forbidden { required } => told("Forbidden", format!("The token lacks the permission {required}.")),
         ApiError::NotFound { what } => told(&format!("{what} not found"), format!("{what} not found")),
+        ApiError::NotAllowed { detail } => told("Not allowed", detail.clone()),
+        ApiError::Absent { detail } => told("Not found", detail.clone()),
+        ApiError::NotConfigured { detail } => told("Not configured", detail.clone()),
         ApiError::MethodNotAllowed => told("Method not allowed", "This path does not take this method.".into()),
         ApiError::Conflict { detail, .. } => told("Conflict", detail.clone()),
         ApiError::PayloadTooLarge { limit, what } => {

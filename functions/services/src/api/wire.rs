@@ -109,7 +109,7 @@ struct ErrorBody<'a> {
 }
 
 /// The group's envelope: `{error, detail, hint?, fields?, request_id}`.
-pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Response {
     let mut body = ErrorBody {
         error: code(error),
         detail: String::new(),
@@ -144,6 +144,9 @@ pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
             body.required_scope = Some(required.name());
         }
         ApiError::NotFound { what } => body.detail = format!("{what} not found."),
+        ApiError::NotAllowed { detail } | ApiError::Absent { detail } | ApiError::NotConfigured { detail } => {
+            body.detail.clone_from(detail);
+        }
         ApiError::MethodNotAllowed => body.detail = "This path does not take this method.".into(),
         ApiError::Conflict { detail, .. } => body.detail.clone_from(detail),
         ApiError::PayloadTooLarge { what, limit } => body.detail = format!("{what} is larger than {limit} bytes."),
@@ -186,7 +189,9 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::CredentialRefused { .. } => "credential_refused",
         ApiError::Unauthorized { .. } => "unauthorized",
         ApiError::Forbidden { .. } => "insufficient_scope",
-        ApiError::NotFound { .. } => "not_found",
+        ApiError::NotAllowed { .. } => "not_allowed",
+        ApiError::NotFound { .. } | ApiError::Absent { .. } => "not_found",
+        ApiError::NotConfigured { .. } => "not_configured",
         ApiError::MethodNotAllowed => "method_not_allowed",
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",

@@ -125,7 +125,7 @@ struct DetailBody<'a> {
 }
 
 /// The group's envelope: `{error, message, details?, request_id}`; where something is there already, `walletId` names it.
-pub(super) fn present(Problem { error, request_id }: Problem<'_>) -> Response {
+pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Response {
     let mut body =
         ErrorBody { error: code(error), message: message(error), details: Vec::new(), wallet_id: None, request_id };
     match error {
@@ -159,6 +159,9 @@ fn message(error: &ApiError) -> String {
         ApiError::MethodNotAllowed => "This path does not take this method.".into(),
         ApiError::Conflict { detail, .. }
         | ApiError::CredentialRefused { detail }
+        | ApiError::NotAllowed { detail }
+        | ApiError::Absent { detail }
+        | ApiError::NotConfigured { detail }
         | ApiError::ProviderRefused { detail, .. }
         | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
         ApiError::PayloadTooLarge { limit: LARGEST, .. } => TOO_LARGE.into(),
@@ -178,7 +181,9 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::InvalidInput(_) | ApiError::CredentialRefused { .. } => "invalid_parameters",
         ApiError::Unauthorized { .. } => "unauthorized",
         ApiError::Forbidden { .. } => "forbidden",
-        ApiError::NotFound { .. } => "not_found",
+        ApiError::NotAllowed { .. } => "not_allowed",
+        ApiError::NotFound { .. } | ApiError::Absent { .. } => "not_found",
+        ApiError::NotConfigured { .. } => "not_configured",
         ApiError::MethodNotAllowed => "method_not_allowed",
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",

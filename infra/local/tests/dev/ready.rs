@@ -101,7 +101,33 @@ async fn every_printed_line_works_when_it_is_pasted() {
     assert_eq!(json(deleted), json!({ "success": true }));
     let left = stack.services().expect(200, "GET", "", None).await;
     assert_eq!(left, json!({ "data": [] }));
+    let Some((keys, vaults)) = keys.split_last_chunk() else { panic!("{shown:?}") };
     the_pool_fails_over_and_heals(keys);
+    a_vault_is_synced(vaults);
+}
+
+/// What the lines of the vaults group show.
+fn a_vault_is_synced(shown: &[String; 11]) {
+    let [connected, projects, wrote, preview, first, changed, second, restored, third, history, gone] = shown;
+    let json =
+        |line: &String| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
+    let id = connected.strip_prefix("connected ").unwrap();
+    assert_eq!(id.len(), 36, "{connected}");
+    assert_eq!(json(projects)["data"]["projects"][0]["name"], "my-app");
+    assert_eq!(wrote, "wrote version 1");
+    assert_eq!(json(preview)["data"]["toCreate"], json!(["API_KEY", "DATABASE_URL"]));
+    let counts = |line: &String| {
+        let run = json(line)["data"].clone();
+        assert_eq!(run["status"], "success", "{run}");
+        (run["created"].clone(), run["updated"].clone(), run["skipped"].clone())
+    };
+    assert_eq!(counts(first), (json!(2), json!(0), json!(0)));
+    assert_eq!(json(changed)["data"]["version"], 2);
+    assert_eq!(counts(second), (json!(0), json!(1), json!(1)));
+    assert_eq!(json(restored)["data"]["restored"], 1);
+    assert_eq!(counts(third), (json!(0), json!(1), json!(1)));
+    assert_eq!(json(history)["data"]["runs"][0]["updated"], 1);
+    assert_eq!(gone, &format!("disconnected {id}"));
 }
 
 /// What the lines of the keys group show.

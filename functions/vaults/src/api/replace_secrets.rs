@@ -1,0 +1,26 @@
+//! `PUT /v1/vaults/{owner}/{repo}/environments/{environment}/secrets`: a JSON map of names and values, and no others stay. A
+//! null is a name that is not there.
+
+use axum::extract::State;
+use axum::response::Response;
+use shared::auth::{Caller, needs};
+use shared::http::ApiError;
+
+use super::input::{NamedEnvironment, SecretsMap};
+use super::list_versions::Written;
+use super::wire::Reply;
+use crate::Vaults;
+use crate::store::Edit;
+
+pub(super) async fn replace_secrets(
+    State(vaults): State<Vaults>,
+    caller: Caller<needs::SecretsWrite>,
+    NamedEnvironment(vault, name): NamedEnvironment,
+    reply: Reply,
+    map: SecretsMap,
+) -> Result<Response, ApiError> {
+    let values = map.parse()?.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let edit = Edit::Replace(values.collect());
+    let environment = vaults.environments.edit(caller.tenant(), (&vault, &name), caller.user(), &edit).await?;
+    Ok(reply.ok(Written::from(environment)))
+}

@@ -1,0 +1,129 @@
+//! Connecting an account: whose tokens these are is asked before they are saved.
+
+use jiff::SignedDuration;
+use shared::auth::Tenant;
+use shared::http::ApiError;
+use uuid::Uuid;
+
+use crate::Vaults;
+use crate::model::{Connection, Way};
+use crate::providers::{Account, Held, Provider, Session, Trouble};
+use crate::store::NewConnection;
+
+/// What was granted, and what is wanted of it.
+#[derive(Debug)]
+pub struct Grant {
+    /// The tokens.
+    pub held: Held,
+    /// How they were got.
+    pub way: Way,
+    /// For how long the access token is good, where it ends.
+    pub lives: Option<SignedDuration>,
+    /// The team that the tokens are for, where the provider told.
+    pub team_id: Option<String>,
+    /// The user that the tokens are of, where the provider told.
+    pub user_id: Option<String>,
+    /// The provider's id of the installation, where there is one.
+    pub installation_id: Option<String>,
+    /// Which of the token's accounts is meant.
+    pub account: Option<String>,
+    /// The connection that this is to be.
+    pub reconnects: Option<Uuid>,
+}
+
+impl Grant {
+    /// Of which nothing more is known and wanted.
+    #[must_use]
+    pub fn of(held: Held, way: Way) -> Self {
+        Self {
+            held,
+            way,
+            lives: None,
+            team_id: None,
+            user_id: None,
+            installation_id: None,
+            account: None,
+            reconnects: None,
+        }
+    }
+}
+
+/// Tries the tokens, finds the account, and keeps the connection.
+///
+/// # Errors
+/// [`ApiError::CredentialRefused`] if the provider does not accept the token, [`ApiError::InvalidInput`] if it gives access
+/// to several accounts and none was chosen, [`ApiError::Conflict`] if another account's connection was to be renewed.
+pub async fn connect(
+    vaults: &Vaults,
+    tenant: &Tenant,
+    provider: &'static dyn Provider,
+    grant: Grant,
+) -> Result<Connection, ApiError> {
+    let mut wanted = grant.account;
+    if let (None, Some(id)) = (&wanted, grant.reconnects) {
+        wanted = Some(vaults.connections.read(tenant, id).await?.account_id);
+    }
+    let accounts = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_deref()).await?;
+    let mut account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
+    account.user_id = account.user_id.or(grant.user_id);
+    let new = NewConnection {
+        provider: provider.entry().name,
+        account,
+        held: grant.held,
+        way: grant.way,
+        lives: grant.lives,
+        installation_id: grant.installation_id,
+        reconnects: grant.reconnects,
+    };
+    vaults.connections.connect(tenant, &new).await
+}
+
+/// The accounts that a token gives access to. One that is wanted and not told of by itself is asked for.
+async fn accounts(
+    vaults: &Vaults,
+    provider: &dyn Provider,
+    held: &Held,
+    team: Option<&str>,
+    wanted: Option<&str>,
+) -> Result<Vec<Account>, ApiError> {
+    let platform = &vaults.platform;
+    let session = |team| Session::new("", team, &held.access, &platform.egress, platform.ids.now());
+    let told = provider.accounts(&session(team)).await.map_err(refused)?;
+    match (team, wanted) {
+        (None, Some(wanted)) if !told.iter().any(|account| is_wanted(account, wanted)) => {
+            let asked = provider.accounts(&session(Some(wanted))).await.unwrap_or_default();
+            Ok(if asked.iter().any(|account| is_wanted(account, wanted)) { asked } else { told })
+        }
+        _ => Ok(told),
+    }
+}
+
+fn is_wanted(account: &Account, wanted: &str) -> bool {
+    account.id == wanted || account.name == wanted
+}
+
+/// A token that is to be saved and does not work is its sender's to put right.
+fn refused(trouble: Trouble) -> ApiError {
+    match trouble {
+        Trouble::Unauthorized(detail) | Trouble::Forbidden(detail) => ApiError::CredentialRefused { detail },
+        other => other.into(),
+    }
+}
+
+/// The account that is meant. A connection that is to be renewed gets whatever account there is, for the store to compare.
+fn chosen(accounts: Vec<Account>, wanted: Option<&str>, reconnects: bool) -> Result<Account, ApiError> {
+    let mut meant = accounts.iter().filter(|account| wanted.is_none_or(|wanted| is_wanted(account, wanted)));
+    match (meant.next(), meant.next(), accounts.as_slice()) {
+        (Some(only), None, _) => Ok(only.clone()),
+        (None, _, [first, ..]) if reconnects => Ok(first.clone()),
+        (_, _, []) => {
+            let detail = "The token is good, but gives access to no account.";
+            Err(ApiError::CredentialRefused { detail: detail.into() })
+        }
+        _ => {
+            let known: Vec<_> = accounts.iter().map(|account| format!("{} ({})", account.id, account.name)).collect();
+            let message = format!("must be one of the token's accounts: {}", known.join(", "));
+            Err(ApiError::field("account", if wanted.is_some() { "value" } else { "required" }, message))
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The vaults group: deploy platforms that a product's customers connect, and secrets that are synced with their projects.
+//!
+//! # Theory of operation
+//! A connection is a deploy platform's account, reached by OAuth or by a pasted token. A vault holds secrets by owner,
+//! repository and environment ([`store`]). A sync compares one environment of a vault with one environment of a project,
+//! either way: both sides are read, [`model::plan`] says what is to be created, changed, deleted and left alone, and the
+//! provider is told with as few calls as it allows ([`providers`]); [`sync`] carries that out. The planner sees no values,
+//! only keyed fingerprints of them.
+//!
+//! `vaults-api` serves [`api::router`]; `vaults-sync` runs [`sync::job`] on the table's stream and every few minutes;
+//! `vaults-refresh` runs [`refresh::job`], which renews tokens before they end.
+
+pub mod api;
+pub mod connect;
+pub mod grant;
+pub mod model;
+pub mod providers;
+pub mod refresh;
+pub mod store;
+pub mod sync;
+
+use secrecy::SecretString;
+use shared::Platform;
+use shared::auth::Tenant;
+use shared::credentials::CredentialError;
+use shared::http::ApiError;
+use shared::table::TableError;
+use uuid::Uuid;
+
+use crate::model::{Connection, Status, Target};
+use crate::providers::{Client, Held, Provider, Session, Trouble};
+use crate::store::{Authorizations, Connections, Environments, Links};
+
+/// The group's name in keys, secrets and logs.
+pub const GROUP: &str = "vaults";
+
+/// What the group's handlers and jobs work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Vaults {
+    /// Platforms' accounts.
+    pub connections: Connections,
+    /// Vaults and their environments.
+    pub environments: Environments,
+    /// What is synced with what.
+    pub links: Links,
+    /// What OAuth callbacks come back to.
+    pub authorizations: Authorizations,
+    /// The platform they stand on.
+    pub platform: Platform,
+}
+
+/// A connection that is ready to be used.
+#[derive(Clone)]
+pub struct Open {
+    /// Its provider.
+    pub provider: &'static dyn Provider,
+    /// The connection.
+    pub connection: Connection,
+    held: Held,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("connection", &self.connection.id).finish_non_exhaustive()
+    }
+}
+
+/// What stands in the way of a sync.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The request, or ourselves.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The provider.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+impl From<TableError> for Obstacle {
+    fn from(error: TableError) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+impl From<CredentialError> for Obstacle {
+    fn from(error: CredentialError) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+impl From<Obstacle> for ApiError {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Api(error) => error,
+            Obstacle::Trouble(trouble) => trouble.into(),
+        }
+    }
+}
+
+impl Vaults {
+    /// The group on `platform`.
+    #[must_use]
+    pub fn new(platform: &Platform) -> Self {
+        Self {
+            connections: Connections::new(platform),
+            environments: Environments::new(platform),
+            links: Links::new(platform),
+            authorizations: Authorizations::new(platform),
+            platform: platform.clone(),
+        }
+    }
+
+    /// The operator's OAuth client with a provider, if there is one.
+    ///
+    /// # Errors
+    /// [`CredentialError`] if it cannot be told.
+    pub async fn client(&self, provider: &str) -> Result<Option<Client>, CredentialError> {
+        let client = self.platform.oauth_client(provider).await?;
+        Ok(client.map(|client| Client { id: client.id, secret: client.secret, slug: client.slug }))
+    }
+
+    /// A connection with a token that is good now, renewed first if it has ended.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such connection, [`Trouble::Unauthorized`] if it must be connected again.
+    pub async fn open(&self, tenant: &Tenant, id: Uuid) -> Result<Open, Obstacle> {
+        let connection = refresh::usable(self, tenant, id).await?;
+        let name = connection.provider.clone();
+        let provider = providers::named(&name)
+            .ok_or_else(|| Trouble::Unexpected(format!("The provider {name} is no longer known here.")))?;
+        if connection.status == Status::NeedsReauth {
+            let platform = provider.entry().display_name;
+            let message = format!("{platform} does not accept the connection's token any more. Connect it again.");
+            return Err(Trouble::Unauthorized(message).into());
+        }
+        let held = self.connections.held(tenant, &connection).await?;
+        Ok(Open { provider, connection, held })
+    }
+
+    /// The same target in the platform's own words, if the connection is the tenant's.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such connection.
+    pub async fn settled(&self, tenant: &Tenant, target: Target) -> Result<Target, ApiError> {
+        let connection = self.connections.read(tenant, target.connection_id).await?;
+        let provider_environment = match providers::named(&connection.provider) {
+            Some(provider) => provider.environment(&target.provider_environment),
+            None => target.provider_environment.clone(),
+        };
+        Ok(Target { provider_environment, ..target })
+    }
+
+    /// A connection as its provider sees it.
+    #[must_use]
+    pub fn session<'a>(&self, open: &'a Open) -> Session<'a> {
+        let Open { connection, held, .. } = open;
+        let team = connection.team_id.as_deref();
+        Session::new(&connection.account_id, team, &held.access, &self.platform.egress, self.platform.ids.now())
+    }
+
+    /// Passes on what a provider answered; a token that it does not accept is noted.
+    ///
+    /// # Errors
+    /// What the provider said, or [`ApiError::Internal`] if that could not be noted.
+    pub async fn heard<T>(&self, tenant: &Tenant, open: &Open, answer: Result<T, Trouble>) -> Result<T, Obstacle> {
+        if let Err(Trouble::Unauthorized(_)) = &answer {
+            self.connections.need_reauth(tenant, &open.connection).await?;
+        }
+        Ok(answer?)
+    }
+
+    /// Deletes a connection with everything that hangs on it; the grant is taken back at the provider, where it can be.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such connection.
+    pub async fn disconnect(&self, tenant: &Tenant, id: Uuid) -> Result<(), ApiError> {
+        let connection = self.connections.read(tenant, id).await?;
+        let held = self.connections.held(tenant, &connection).await;
+        let connection = self.connections.delete(tenant, id).await?;
+        // It is deleted; what fails from here on must not make it look as if it were not.
+        if let Err(error) = self.links.remove_of(tenant, id).await {
+            tracing::warn!(%error, connection = %id, "links of a deleted connection are left to the job");
+        }
+        if let Ok(held) = held {
+            refresh::revoke(self, &connection, held).await;
+        }
+        self.connections.remove_secret_of(tenant, id).await;
+        Ok(())
+    }
+}
+
+/// A token without the blanks around it, as a secret.
+#[must_use]
+pub fn token(provider: &dyn Provider, text: &str) -> SecretString {
+    SecretString::from(provider.tidy(text))
+}
+
+/// The group's functions by name, as they are deployed.
+#[must_use]
+pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Function)> {
+    use shared::function::Function;
+    vec![
+        ("vaults-api", Function::Api(api::router(platform))),
+        (sync::FUNCTION, Function::Job(sync::job(platform))),
+        (refresh::FUNCTION, Function::Job(refresh::job(platform))),
+    ]
+}

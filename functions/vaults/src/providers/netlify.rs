@@ -1,0 +1,774 @@
+//! Netlify: the variables of a site, by deploy context.
+//!
+//! # Theory of operation
+//! A variable has a value for each of some contexts, or one for `all`, which hides the others. An environment is a context
+//! here, or `branch:<name>` for one branch. What a deploy in the context sees is what is read.
+//!
+//! A value is set by `PATCH`, which touches one context; a new variable is made with the one context alone, a hundred in
+//! a call. Deleting takes the one value, or the variable if it has no other. A value for `all` is never written: to change
+//! what it gives one context, the variable is replaced by itself with the value spelled out for every other context, in
+//! one `PUT`. That needs the value, so a secret with a value for `all` is refused, and so is a variable that has both,
+//! since nobody can say which of its values the others mean.
+//!
+//! Every batch begins by reading the variables anew: what is not in this context may be in another, and a `PUT` must not
+//! forget what has been added since. Scopes are sent back only where they are not the usual ones, since plans without
+//! them refuse them.
+//!
+//! Secret values are given back for `dev` alone, masked for others; `updated_at` of the variable is their marker.
+//!
+//! The facts are from Netlify's OpenAPI document 2.55 and its command line's source. PKCE and the life of tokens are not
+//! documented: the first is not sent, the second not assumed.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use futures::FutureExt as _;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use shared::credentials::disclose;
+use shared::egress::{Answer, Egress, Outgoing, Upstream};
+use url::Url;
+
+use super::halves::{Called, by_halves};
+use super::oauth::Grant;
+use super::{
+    Abilities, Account, Authorization, Brake, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place,
+    Project, Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
+};
+
+const NAME: &str = "Netlify";
+/// Every context but `all` and single branches.
+const CONTEXTS: &[&str] = &["production", "deploy-preview", "branch-deploy", "dev", "dev-server"];
+const PAGE: usize = 100;
+/// Longer lists than this are not Netlify's.
+const MOST_PAGES: usize = 1_000;
+/// A variable's usual scopes: all of them.
+const SCOPES: usize = 4;
+/// What Netlify sets itself and lets nobody set.
+const READ_ONLY: &[&str] = &[
+    "BRANCH",
+    "BUILD_ID",
+    "CACHED_COMMIT_REF",
+    "CI",
+    "COMMIT_REF",
+    "CONTEXT",
+    "DEPLOY_ID",
+    "DEPLOY_PRIME_URL",
+    "DEPLOY_URL",
+    "HEAD",
+    "PULL_REQUEST",
+    "REPOSITORY_URL",
+    "REVIEW_ID",
+    "SITE_ID",
+    "SITE_NAME",
+    "URL",
+];
+
+static ENTRY: Entry = Entry {
+    name: "netlify",
+    display_name: NAME,
+    token_help: Some(
+        "On app.netlify.com open User settings, Applications, Personal access tokens, and create a new access token. It \
+         reaches every team that you are in; the value is shown once.",
+    ),
+    abilities: Abilities {
+        readable: true,
+        environments: CONTEXTS,
+        sets_at_once: 100,
+        deletes_at_once: 100,
+        mixed: true,
+        most_names: None,
+        largest_value: 24 * 1024,
+    },
+};
+
+/// Netlify.
+pub(super) struct Netlify;
+
+#[async_trait::async_trait]
+impl Provider for Netlify {
+    fn entry(&self) -> &'static Entry {
+        &ENTRY
+    }
+
+    fn oauth(&self) -> Option<&'static dyn OAuth> {
+        Some(&Netlify)
+    }
+
+    fn environment(&self, given: &str) -> String {
+        match given {
+            "preview" => "deploy-preview",
+            "development" => "dev",
+            given => given,
+        }
+        .to_owned()
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        has_prefix(name, "NETLIFY")
+    }
+
+    fn objection(&self, name: &str, _value: &SecretString) -> Option<String> {
+        READ_ONLY.contains(&name).then(|| format!("Netlify sets {name} itself and lets nobody change it."))
+    }
+
+    async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
+        let user: User = succeed(session, session.bearer(Method::GET, Upstream::Netlify, "/api/v1/user")).await?;
+        let accounts = session.bearer(Method::GET, Upstream::Netlify, "/api/v1/accounts");
+        let accounts: Vec<NetlifyAccount> = succeed(session, accounts).await?;
+        let meant = |account: &NetlifyAccount| session.team_id.is_none_or(|team| team == account.id);
+        let account = |one: NetlifyAccount| Account {
+            name: one.name.or(one.slug).unwrap_or_else(|| one.id.clone()),
+            id: one.id,
+            user_id: Some(user.id.clone()),
+            team_id: None,
+        };
+        Ok(accounts.into_iter().filter(meant).map(account).collect())
+    }
+
+    async fn projects(&self, session: &Session<'_>) -> Result<Vec<Project>, Trouble> {
+        let mut projects = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let request = session.bearer(Method::GET, Upstream::Netlify, "/api/v1/sites").query(&[
+                ("filter", "all"),
+                ("page", &page.to_string()),
+                ("per_page", &PAGE.to_string()),
+            ]);
+            let answer = accepted(session, request).await?;
+            let sites: Vec<Site> = answer.json().ok_or_else(|| Trouble::unreadable(NAME))?;
+            let is_last = match answer.header("link") {
+                Some(link) => !link.contains("rel=\"next\""),
+                None => sites.len() < PAGE,
+            };
+            let own = sites.into_iter().filter(|site| site.account_id.as_deref() == Some(session.account_id));
+            projects.extend(own.map(Site::shown));
+            if is_last {
+                break;
+            }
+        }
+        projects.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        Ok(projects)
+    }
+
+    async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
+        let context = Context::of(self, place)?;
+        let known = all(session, place).await?;
+        let mut variables = BTreeMap::new();
+        for variable in known.into_values().filter(|variable| !self.reserves(&variable.key)) {
+            let Some(seen) = variable.seen_in(&context) else { continue };
+            let readable = !variable.is_secret || context.name == "dev";
+            let value = readable.then(|| SecretString::from(seen.value.clone().unwrap_or_default()));
+            let marker = variable.updated_at.clone();
+            variables.insert(variable.key, Variable { value, marker, handle: Json::Null });
+        }
+        Ok(Contents { variables, hides_names: false })
+    }
+
+    async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
+        let context = Context::of(self, place)?;
+        let known = all(session, place).await?;
+        let writer = Writer { session, place, context: &context };
+        settle(writer.write(batch, &known).await)
+    }
+}
+
+/// The context that an environment is.
+#[derive(Debug, PartialEq, Eq)]
+struct Context {
+    name: String,
+    branch: Option<String>,
+}
+
+impl Context {
+    fn of(netlify: &Netlify, place: &Place) -> Result<Self, Trouble> {
+        let word = netlify.environment(&place.environment);
+        match word.split_once(':') {
+            Some(("branch", branch)) if !branch.is_empty() => {
+                Ok(Self { name: "branch".into(), branch: Some(branch.into()) })
+            }
+            None if CONTEXTS.contains(&word.as_str()) => Ok(Self { name: word, branch: None }),
+            _ => Err(Trouble::NotFound(format!(
+                "Netlify has no such deploy context. There are {}, and branch:<name> for one branch.",
+                CONTEXTS.join(", ")
+            ))),
+        }
+    }
+
+    fn is_of(&self, value: &Value) -> bool {
+        value.context == self.name
+            && value.context_parameter.as_deref().filter(|name| !name.is_empty()) == self.branch()
+    }
+
+    fn branch(&self) -> Option<&str> {
+        self.branch.as_deref()
+    }
+
+    fn value(&self, value: &SecretString) -> Value {
+        Value {
+            id: None,
+            value: Some(disclose(value).to_owned()),
+            context: self.name.clone(),
+            context_parameter: self.branch.clone(),
+        }
+    }
+}
+
+/// What a change comes to, by what the variable is now.
+enum Step<'a> {
+    /// It is so already.
+    Nothing,
+    /// The variable is new.
+    Create(Value),
+    /// It gets or changes its value for this context.
+    Set(Value),
+    /// Its value for `all` is spelled out for every context but this one.
+    Split(&'a EnvVar, Option<Value>),
+    /// The one value goes.
+    Drop(String),
+    /// The variable goes: it has no other value.
+    Delete,
+    /// It cannot be done without touching another context.
+    Refuse(&'static str),
+}
+
+struct Writer<'a> {
+    session: &'a Session<'a>,
+    place: &'a Place,
+    context: &'a Context,
+}
+
+impl Writer<'_> {
+    async fn write(&self, batch: &[Change], known: &BTreeMap<String, EnvVar>) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut created = Vec::new();
+        let mut calls = Brake::default();
+        for change in batch {
+            let key = &change.name;
+            let result = match self.step(change, known.get(key)) {
+                Step::Create(value) => {
+                    created.push((change, json!({ "key": key, "values": [value] })));
+                    continue;
+                }
+                Step::Nothing => Ok(None),
+                Step::Refuse(why) => Err(Trouble::Refused(why.into())),
+                Step::Set(value) => calls.run(self.change(Method::PATCH, key, &json!(value))).await,
+                Step::Split(variable, value) => {
+                    let body = variable.split(self.context, value);
+                    calls.run(self.change(Method::PUT, key, &body)).await
+                }
+                Step::Drop(id) => calls.run(self.delete(&format!("/{}/value/{}", segment(key), segment(&id)))).await,
+                Step::Delete => calls.run(self.delete(&format!("/{}", segment(key)))).await,
+            };
+            outcomes.push(Outcome { name: key.clone(), result });
+        }
+        let said = by_halves(&created, |part| self.create(part).boxed()).await;
+        let outcome = |((change, _), result): (&(&Change, Json), _)| Outcome { name: change.name.clone(), result };
+        outcomes.extend(created.iter().zip(said).map(outcome));
+        outcomes
+    }
+
+    fn step<'v>(&self, change: &Change, variable: Option<&'v EnvVar>) -> Step<'v> {
+        let value = change.value.as_ref().map(|value| self.context.value(value));
+        let Some(variable) = variable else { return value.map_or(Step::Nothing, Step::Create) };
+        if variable.for_all().is_some() {
+            return match variable.values.as_slice() {
+                [_] if variable.is_secret => Step::Refuse(
+                    "At Netlify it is a secret with one value for all contexts, which cannot be read and so not be kept for \
+                     the others. Give it a value for each context there.",
+                ),
+                [_] => Step::Split(variable, value),
+                _ => Step::Refuse(
+                    "At Netlify it has a value for all contexts beside values for single ones, and the first hides the \
+                     others. Leave it one kind there.",
+                ),
+            };
+        }
+        let own = variable.values.iter().find(|value| self.context.is_of(value));
+        match (value, own) {
+            (Some(value), _) => Step::Set(value),
+            (None, None) => Step::Nothing,
+            (None, Some(_)) if variable.values.len() == 1 => Step::Delete,
+            (None, Some(own)) => match &own.id {
+                Some(id) => Step::Drop(id.clone()),
+                None => Step::Refuse("Netlify does not say which of its values this one is."),
+            },
+        }
+    }
+
+    fn request(&self, method: Method, rest: &str) -> Outgoing {
+        request(self.session, self.place, method, rest)
+    }
+
+    async fn create(&self, variables: &[(&Change, Json)]) -> Called<Option<String>> {
+        let bodies: Vec<&Json> = variables.iter().map(|(_, body)| body).collect();
+        let made: Vec<EnvVar> = succeed(self.session, self.request(Method::POST, "").json(&bodies)).await?;
+        let made: BTreeMap<String, EnvVar> = made.into_iter().map(|one| (one.key.clone(), one)).collect();
+        let result = |(change, _): &(&Change, Json)| match made.get(&change.name) {
+            Some(variable) => Ok(variable.updated_at.clone()),
+            None => Err(Trouble::Unexpected("Netlify did not say what became of it.".into())),
+        };
+        Ok(variables.iter().map(result).collect())
+    }
+
+    async fn change(&self, method: Method, key: &str, body: &Json) -> Result<Option<String>, Trouble> {
+        let request = self.request(method, &format!("/{}", segment(key))).json(body);
+        let changed: EnvVar = succeed(self.session, request).await?;
+        Ok(changed.updated_at)
+    }
+
+    async fn delete(&self, rest: &str) -> Result<Option<String>, Trouble> {
+        match accepted(self.session, self.request(Method::DELETE, rest)).await {
+            Ok(_) | Err(Trouble::NotFound(_)) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct EnvVar {
+    key: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    values: Vec<Value>,
+    #[serde(default)]
+    is_secret: bool,
+    updated_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Value {
+    #[serde(skip_serializing)]
+    id: Option<String>,
+    value: Option<String>,
+    context: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_parameter: Option<String>,
+}
+
+impl EnvVar {
+    fn for_all(&self) -> Option<&Value> {
+        self.values.iter().find(|value| value.context == "all")
+    }
+
+    /// The value that a deploy in `context` sees.
+    fn seen_in(&self, context: &Context) -> Option<&Value> {
+        self.for_all().or_else(|| self.values.iter().find(|value| context.is_of(value)))
+    }
+
+    /// The same variable with its value for `all` spelled out, and `value` for `context`, if any.
+    fn split(&self, context: &Context, value: Option<Value>) -> Json {
+        let old = self.for_all().and_then(|value| value.value.clone()).unwrap_or_default();
+        let others = CONTEXTS.iter().filter(|name| **name != context.name);
+        let mut values: Vec<Json> = others.map(|name| json!({ "context": name, "value": old })).collect();
+        values.extend(value.map(|value| json!(value)));
+        let mut body = json!({ "key": self.key, "values": values, "is_secret": self.is_secret });
+        if let Some(body) = body.as_object_mut().filter(|_| self.scopes.len() != SCOPES) {
+            body.insert("scopes".into(), json!(self.scopes));
+        }
+        body
+    }
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct NetlifyAccount {
+    id: String,
+    name: Option<String>,
+    slug: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Site {
+    id: String,
+    name: String,
+    account_id: Option<String>,
+    build_settings: Option<BuildSettings>,
+}
+
+#[derive(Deserialize)]
+struct BuildSettings {
+    repo_path: Option<String>,
+}
+
+impl Site {
+    fn shown(self) -> Project {
+        let linked_repo = self.build_settings.and_then(|settings| settings.repo_path).filter(|path| !path.is_empty());
+        Project { id: self.id, name: self.name, linked_repo, framework: None, environments: None }
+    }
+}
+
+/// Every variable of a site, by name.
+async fn all(session: &Session<'_>, place: &Place) -> Result<BTreeMap<String, EnvVar>, Trouble> {
+    let variables: Vec<EnvVar> = succeed(session, request(session, place, Method::GET, "")).await?;
+    Ok(variables.into_iter().map(|variable| (variable.key.clone(), variable)).collect())
+}
+
+fn request(session: &Session<'_>, place: &Place, method: Method, rest: &str) -> Outgoing {
+    let path = format!("/api/v1/accounts/{}/env{rest}", segment(session.account_id));
+    session.bearer(method, Upstream::Netlify, &path).query(&[("site_id", &place.project_id)])
+}
+
+async fn accepted(session: &Session<'_>, request: Outgoing) -> Result<Answer, Trouble> {
+    let answer = session.send(NAME, request).await?;
+    if answer.is_success() { Ok(answer) } else { Err(trouble(session, &answer)) }
+}
+
+async fn succeed<T: DeserializeOwned>(session: &Session<'_>, request: Outgoing) -> Result<T, Trouble> {
+    accepted(session, request).await?.json().ok_or_else(|| Trouble::unreadable(NAME))
+}
+
+/// Netlify's own words may repeat what was sent, so they are not passed on.
+fn trouble(session: &Session<'_>, answer: &Answer) -> Trouble {
+    match answer.status {
+        429 => {
+            let reset = answer.header("x-ratelimit-reset").and_then(|seconds| seconds.trim().parse().ok());
+            Trouble::wait_until(NAME, answer, reset, session.now())
+        }
+        409 => Trouble::Refused("Netlify has this variable already. Run the sync again.".into()),
+        400 | 413 | 422 => Trouble::Refused("Netlify does not accept this name or value.".into()),
+        _ => Trouble::of_answer(NAME, answer),
+    }
+}
+
+/// An OAuth application: the code grant. Its tokens say nothing of accounts, so the customer chooses one.
+#[async_trait::async_trait]
+impl OAuth for Netlify {
+    fn authorize_url(
+        &self,
+        client: &Client,
+        authorization: &Authorization<'_>,
+        egress: &Egress,
+    ) -> Result<Url, &'static str> {
+        let url = format!("{}/authorize", egress.base(Upstream::NetlifyWeb));
+        let mut url = Url::parse(&url).map_err(|_| "the address of Netlify's pages cannot be used")?;
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &client.id)
+            .append_pair("redirect_uri", authorization.redirect_uri)
+            .append_pair("state", authorization.state);
+        Ok(url)
+    }
+
+    async fn exchange(
+        &self,
+        client: &Client,
+        code: &SecretString,
+        _verifier: &SecretString,
+        redirect_uri: &str,
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        let fields = [("grant_type", "authorization_code"), ("redirect_uri", redirect_uri)];
+        grant(client, &[("code", code)], &fields).exchange(egress).await
+    }
+
+    async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
+        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+    }
+}
+
+fn grant<'a>(
+    client: &'a Client,
+    secrets: &'a [(&'static str, &'a SecretString)],
+    fields: &'a [(&'static str, &'a str)],
+) -> Grant<'a> {
+    Grant { platform: NAME, upstream: Upstream::Netlify, path: "/oauth/token", client, secrets, fields }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fakes::platforms::OAuthClient;
+    use fakes::platforms::netlify::{Netlify as Fake, NetlifyToken, NetlifyVariable as Fixed};
+
+    use super::*;
+    use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::testing::{NOW, View, follow, parameter, shown, writes};
+
+    fn reach() -> NetlifyToken {
+        NetlifyToken { user: "user-1".into(), accounts: vec!["acc-1".into()], read_only: false }
+    }
+
+    /// An account's site, and a connection to its production.
+    async fn start() -> (Fake, View) {
+        let fake = Fake::start().await.unwrap();
+        fake.set_clock(NOW);
+        fake.add_account("acc-1", "Acme", false);
+        fake.add_token("token", reach());
+        fake.add_site("site-1", "shop", "acc-1", Some("acme/shop"));
+        let endpoints = [("NETLIFY", fake.host.origin()), ("NETLIFY_WEB", fake.web.origin())];
+        let view = View::new(&Netlify, &endpoints, "token", ("acc-1", None), "site-1", "production");
+        (fake, view)
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_of_its_accounts() {
+        let (fake, view) = start().await;
+        fake.add_account("acc-2", "Beta", true);
+        fake.add_account("acc-3", "Gamma", true);
+        fake.add_token("wide", NetlifyToken { accounts: vec!["acc-1".into(), "acc-2".into()], ..reach() });
+        let accounts = Netlify.accounts(&view.with_token("wide").session()).await.unwrap();
+        let ids: Vec<(&str, &str)> = accounts.iter().map(|one| (one.id.as_str(), one.name.as_str())).collect();
+        assert_eq!(ids, [("acc-1", "Acme"), ("acc-2", "Beta")]);
+        let chosen = View { team: Some("acc-2".into()), ..view.with_token("wide") };
+        let accounts = Netlify.accounts(&chosen.session()).await.unwrap();
+        assert_eq!((accounts.len(), accounts[0].id.as_str()), (1, "acc-2"));
+    }
+
+    #[tokio::test]
+    async fn every_page_of_projects_is_read() {
+        let (fake, view) = start().await;
+        fake.page_by(20);
+        fake.add_account("acc-2", "Beta", true);
+        fake.add_token("token", NetlifyToken { accounts: vec!["acc-1".into(), "acc-2".into()], ..reach() });
+        for number in 0..45 {
+            fake.add_site(&format!("site-x{number}"), &format!("x{number:02}"), "acc-1", None);
+            fake.add_site(&format!("site-y{number}"), &format!("y{number:02}"), "acc-2", None);
+        }
+        let projects = Netlify.projects(&view.session()).await.unwrap();
+        assert_eq!(projects.len(), 46);
+        let shop = projects.iter().find(|project| project.id == "site-1").unwrap();
+        assert_eq!(shop.linked_repo.as_deref(), Some("acme/shop"));
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_read() {
+        let (fake, view) = start().await;
+        fake.add_variable("site-1", Fixed::of("ALL", &[("all", "1")]));
+        fake.add_variable("site-1", Fixed::of("EACH", &[("production", "2"), ("dev", "3"), ("branch:topic", "4")]));
+        fake.add_variable("site-1", Fixed::of("OTHER", &[("deploy-preview", "5")]));
+        assert_eq!(view.values().await, shown(&[("ALL", "1"), ("EACH", "2")]));
+        assert_eq!(view.of("dev").values().await, shown(&[("ALL", "1"), ("EACH", "3")]));
+        assert_eq!(view.of("branch:topic").values().await, shown(&[("ALL", "1"), ("EACH", "4")]));
+        assert_eq!(view.of("branch:other").values().await, shown(&[("ALL", "1")]));
+        assert_eq!(Netlify.environment("preview"), "deploy-preview");
+        assert_eq!(Netlify.environment("development"), "dev");
+        assert_eq!(view.of("preview").values().await, shown(&[("ALL", "1"), ("OTHER", "5")]));
+    }
+
+    #[tokio::test]
+    async fn one_environment_is_written_and_no_other() {
+        let (fake, view) = start().await;
+        let each = [("production", "old"), ("deploy-preview", "old"), ("dev", "old"), ("branch:topic", "old")];
+        for name in ["CHANGED", "DELETED", "KEPT"] {
+            fake.add_variable("site-1", Fixed::of(name, &each));
+        }
+        fake.add_variable("site-1", Fixed::of("ELSEWHERE", &[("dev", "old")]));
+        fake.add_variable("site-1", Fixed::of("ALONE", &[("production", "old")]));
+        view.wrote(&[
+            ("CHANGED", Some("new")),
+            ("ELSEWHERE", Some("new")),
+            ("FRESH", Some("new")),
+            ("ALONE", None),
+            ("DELETED", None),
+        ])
+        .await;
+        let production = [("CHANGED", "new"), ("ELSEWHERE", "new"), ("FRESH", "new"), ("KEPT", "old")];
+        assert_eq!(fake.values("site-1", "production"), pairs(&production));
+        let others = [("CHANGED", "old"), ("DELETED", "old"), ("KEPT", "old")];
+        assert_eq!(fake.values("site-1", "deploy-preview"), pairs(&others));
+        assert_eq!(fake.values("site-1", "branch:topic"), pairs(&others));
+        let dev = [("CHANGED", "old"), ("DELETED", "old"), ("ELSEWHERE", "old"), ("KEPT", "old")];
+        assert_eq!(fake.values("site-1", "dev"), pairs(&dev));
+        assert_eq!(fake.values("site-1", "branch-deploy"), pairs(&[]));
+        assert!(fake.variables("site-1").iter().all(|variable| variable.key != "ALONE"));
+        assert!(fake.host.requests().iter().all(|request| request.method != "PUT"));
+        view.of("branch:topic").wrote(&[("FRESH", Some("branch")), ("KEPT", None)]).await;
+        assert_eq!(
+            fake.values("site-1", "branch:topic"),
+            pairs(&[("CHANGED", "old"), ("DELETED", "old"), ("FRESH", "branch")])
+        );
+        assert_eq!(fake.values("site-1", "production"), pairs(&production));
+    }
+
+    #[tokio::test]
+    async fn a_value_for_all_contexts_is_split_and_never_widened() {
+        let (fake, view) = start().await;
+        for name in ["CHANGED", "DELETED", "SAME"] {
+            fake.add_variable("site-1", Fixed::of(name, &[("all", "old")]));
+        }
+        let narrow = Fixed { scopes: vec!["builds".into()], ..Fixed::of("SCOPED", &[("all", "old")]) };
+        fake.add_account("acc-2", "Beta", true);
+        fake.add_token("token", NetlifyToken { accounts: vec!["acc-1".into(), "acc-2".into()], ..reach() });
+        fake.add_site("site-2", "pro", "acc-2", None);
+        fake.add_variable("site-2", narrow);
+        view.wrote(&[("CHANGED", Some("new")), ("DELETED", None)]).await;
+        assert_eq!(fake.values("site-1", "production"), pairs(&[("CHANGED", "new"), ("SAME", "old")]));
+        for other in ["deploy-preview", "branch-deploy", "dev", "dev-server"] {
+            let expected = pairs(&[("CHANGED", "old"), ("DELETED", "old"), ("SAME", "old")]);
+            assert_eq!(fake.values("site-1", other), expected, "{other}");
+        }
+        let pro = View { account: "acc-2".into(), ..view.in_project("site-2") };
+        pro.wrote(&[("SCOPED", Some("new"))]).await;
+        assert_eq!(fake.variables("site-2")[0].scopes, ["builds"]);
+        assert_eq!(fake.values("site-2", "dev"), pairs(&[("SCOPED", "old")]));
+    }
+
+    #[tokio::test]
+    async fn what_would_touch_another_context_is_refused() {
+        let (fake, view) = start().await;
+        fake.add_variable("site-1", Fixed::secret("SECRET", &[("all", "old")]));
+        fake.add_variable("site-1", Fixed::of("BOTH", &[("all", "old"), ("production", "hidden")]));
+        let before = fake.variables("site-1");
+        for value in [Some("new"), None] {
+            let said = view.write(&[("SECRET", value), ("BOTH", value)]).await.unwrap();
+            assert!(said.values().all(|result| matches!(result, Err(Trouble::Refused(_)))), "{said:?}");
+        }
+        assert_eq!((fake.variables("site-1"), writes(&fake.host)), (before, 0));
+    }
+
+    #[tokio::test]
+    async fn a_sync_takes_few_calls_and_none_when_nothing_has_changed() {
+        let (fake, view) = start().await;
+        let names: Vec<String> = (0..100).map(|number| format!("KEY_{number}")).collect();
+        let source: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "value")).collect();
+        let mut ledger = Ledger::new();
+        view.push(&source, &mut ledger, Deletions::All).await;
+        assert_eq!((fake.values("site-1", "production").len(), writes(&fake.host)), (100, 1));
+        fake.host.forget_requests();
+        assert!(view.push(&source, &mut ledger, Deletions::All).await.is_empty());
+        assert_eq!(writes(&fake.host), 0);
+        view.push(&[("KEY_0", "other")], &mut ledger, Deletions::Managed).await;
+        assert_eq!(fake.values("site-1", "production"), pairs(&[("KEY_0", "other")]));
+    }
+
+    #[tokio::test]
+    async fn write_only_values_have_markers() {
+        let (fake, view) = start().await;
+        fake.add_variable("site-1", Fixed::secret("KEY", &[("production", "old"), ("dev", "open")]));
+        assert_eq!(view.values().await["KEY"], None);
+        assert_eq!(view.of("dev").values().await, shown(&[("KEY", "open")]));
+        let source = [("KEY", "new")];
+        let mut ledger = Ledger::new();
+        view.push(&source, &mut ledger, Deletions::All).await;
+        let stored = &fake.variables("site-1")[0];
+        assert_eq!(
+            (stored.is_secret, stored.values[0].value.as_str(), stored.values[1].value.as_str()),
+            (true, "new", "open")
+        );
+        fake.host.forget_requests();
+        assert!(view.push(&source, &mut ledger, Deletions::All).await.is_empty());
+        assert_eq!(writes(&fake.host), 0);
+        assert_eq!(view.marker("KEY").await, ledger["KEY"].marker);
+        view.of("dev").wrote(&[("KEY", Some("theirs"))]).await;
+        assert_eq!(view.push(&source, &mut ledger, Deletions::All).await.to_update, ["KEY"]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_name_does_not_stop_the_others() {
+        let (fake, view) = start().await;
+        let said = view.write(&[("A", Some("1")), ("_BAD", Some("secret-value")), ("Z", Some("3"))]).await.unwrap();
+        assert!(said["A"].is_ok() && said["Z"].is_ok(), "{said:?}");
+        let Err(Trouble::Refused(message)) = &said["_BAD"] else { panic!("{said:?}") };
+        assert!(!message.contains("secret-value"));
+        assert_eq!(fake.values("site-1", "production"), pairs(&[("A", "1"), ("Z", "3")]));
+        assert!(
+            Netlify.objection("DEPLOY_URL", &"x".into()).is_some() && Netlify.objection("A", &"x".into()).is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_already_is_deleted() {
+        let (fake, view) = start().await;
+        fake.add_variable("site-1", Fixed::of("A", &[("production", "1"), ("dev", "2")]));
+        let contents = view.read().await.unwrap();
+        view.wrote(&[("A", None)]).await;
+        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
+        assert!(said["A"].is_ok());
+        assert_eq!(fake.values("site-1", "dev"), pairs(&[("A", "2")]));
+    }
+
+    #[tokio::test]
+    async fn throttled() {
+        let (fake, view) = start().await;
+        let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
+        fake.throttle("POST", 1, 23);
+        assert_eq!(view.write(&[("A", Some("1"))]).await.unwrap_err(), wait(23));
+        fake.throttle("GET", 1, -5);
+        assert_eq!(view.read().await.unwrap_err(), wait(1));
+        fake.add_variable("site-1", Fixed::of("B", &[("production", "1")]));
+        fake.add_variable("site-1", Fixed::of("C", &[("production", "1")]));
+        fake.throttle("PATCH", 1, 5);
+        let said = view.write(&[("A", Some("1")), ("B", Some("2")), ("C", Some("2"))]).await.unwrap();
+        assert_eq!((&said["B"], &said["C"]), (&Err(wait(5)), &Err(wait(5))));
+        assert!(said["A"].is_ok());
+        assert_eq!(fake.host.requests().iter().filter(|request| request.method == "PATCH").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn unauthorised() {
+        let (fake, view) = start().await;
+        fake.revoke("token");
+        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
+        assert!(matches!(Netlify.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
+    }
+
+    #[tokio::test]
+    async fn forbidden() {
+        let (fake, view) = start().await;
+        fake.add_token("reads", NetlifyToken { read_only: true, ..reach() });
+        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
+        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn unknown_project_or_environment() {
+        let (_fake, view) = start().await;
+        for project in ["site-9", "../sites", ""] {
+            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
+        }
+        for environment in ["staging", "all", "branch:", "branch"] {
+            let Trouble::NotFound(message) = view.of(environment).read().await.unwrap_err() else { panic!("found") };
+            assert!(message.contains("production, deploy-preview"), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn reserved_names_are_left_alone() {
+        let (fake, view) = start().await;
+        fake.add_variable("site-1", Fixed::of("NETLIFY_TOKEN", &[("production", "x")]));
+        view.push(&[("NETLIFY", "1")], &mut Ledger::new(), Deletions::All).await;
+        assert_eq!(fake.values("site-1", "production"), pairs(&[("NETLIFY_TOKEN", "x")]));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_connected_by_its_owners_consent() {
+        let (fake, view) = start().await;
+        let redirect = "http://127.0.0.1:9/callback";
+        fake.add_client(OAuthClient::new("client", "secret", redirect));
+        fake.consent_as(reach());
+        let client = Client { id: "client".into(), secret: "secret".into(), slug: None };
+        let authorization = Authorization { state: "state-1", challenge: "unused", redirect_uri: redirect };
+        let page = Netlify.authorize_url(&client, &authorization, &view.egress).unwrap();
+        let denied = follow(&page, &fake.web.origin(), "deny").await;
+        assert_eq!(parameter(&denied, "error").as_deref(), Some("access_denied"));
+        let back = follow(&page, &fake.web.origin(), "allow").await;
+        assert_eq!(parameter(&back, "state").as_deref(), Some("state-1"));
+        let code = SecretString::from(parameter(&back, "code").unwrap());
+        let exchange = || Netlify.exchange(&client, &code, &client.secret, redirect, &view.egress);
+        let tokens = exchange().await.unwrap();
+        assert_eq!(exchange().await.unwrap_err(), OAuthError::InvalidGrant);
+        assert!(tokens.lives.is_none() && tokens.team_id.is_none());
+        let connected = view.with_token(disclose(&tokens.access));
+        assert_eq!(Netlify.accounts(&connected.session()).await.unwrap()[0].id, "acc-1");
+        let refresh = tokens.refresh.unwrap();
+        let fresh = Netlify.refresh(&client, &refresh, &view.egress).await.unwrap();
+        view.with_token(disclose(&fresh.access)).wrote(&[("A", Some("1"))]).await;
+        let unknown = Netlify.refresh(&client, &"unknown".into(), &view.egress).await;
+        assert_eq!(unknown.unwrap_err(), OAuthError::InvalidGrant);
+        let wrong = Client { secret: "wrong".into(), ..client.clone() };
+        let refused = Netlify.refresh(&wrong, &refresh, &view.egress).await;
+        assert_eq!(refused.unwrap_err(), OAuthError::InvalidClient);
+    }
+}

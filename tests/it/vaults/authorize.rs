@@ -1,0 +1,125 @@
+//! Accounts connected by OAuth: the authorization and its callback.
+
+use kit::{Answer, TestApp};
+use serde_json::json;
+
+use super::fixtures::CONNECTIONS;
+
+const AUTHORIZE: &str = "/v1/integrations/vercel/authorize";
+
+/// Begins an authorization; the address of the page of consent.
+async fn begin(app: &TestApp, query: &str) -> String {
+    let vaults = app.vaults().header("accept", "application/json");
+    vaults.get(&format!("{AUTHORIZE}{query}")).await.str("/data/authorizationUrl")
+}
+
+/// Consents, or does not; what the platform sends the browser back to.
+pub(crate) async fn decide(app: &TestApp, page: &str, decision: &str) -> String {
+    let shown = app.browse(page).await;
+    let (_, rest) = shown.text.split_once(&format!("<a id=\"{decision}\" href=\"")).unwrap();
+    let path = rest.split('"').next().unwrap();
+    let origin = &url::Url::parse(page).unwrap().origin().ascii_serialization();
+    app.browse(&format!("{origin}{path}")).await.header("location").unwrap().to_owned()
+}
+
+fn is_plain_page(answer: &Answer) {
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    assert!(answer.text.contains("<html lang=\"en\">") && answer.text.contains("<h1>"), "{}", answer.text);
+    assert!(!answer.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn an_authorization_that_cannot_begin_says_why() {
+    let app = TestApp::start().await;
+    let vaults = app.vaults();
+    let _ = vaults.get("/v1/integrations/nobody/authorize").await.expect(404);
+    let _ = vaults.get(&format!("{AUTHORIZE}?redirect_uri=https://evil.example/")).await.expect(403);
+    let tricked = format!("{AUTHORIZE}?redirect_uri={}.evil.example/", TestApp::APP);
+    let _ = vaults.get(&tricked).await.expect(403);
+    let _ = vaults.get(&format!("{AUTHORIZE}?redirect_uri=javascript:alert(1)")).await.expect(400);
+    assert!(!app.all_items().await.contains("OAUTH#"));
+}
+
+#[tokio::test]
+async fn a_browser_is_sent_to_the_page_of_consent_and_back() {
+    let app = TestApp::start().await;
+    let sent = app.vaults().get(AUTHORIZE).await;
+    assert_eq!(sent.status, 302);
+    let page = sent.header("location").unwrap().to_owned();
+    assert!(page.starts_with(&app.fakes.vercel.web.origin()), "{page}");
+    let callback = decide(&app, &page, "allow").await;
+    assert!(callback.starts_with(&format!("{}/vaults/v1/integrations/vercel/callback?", app.url)), "{callback}");
+    let done = app.browse(&callback).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    is_plain_page(&done);
+    let row = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"][0].clone();
+    assert_eq!((&row["providerAccountId"], &row["connectedBy"]), (&json!("team_sandbox"), &json!("oauth")));
+    assert_eq!((&row["providerTeamId"], &row["providerUserId"]), (&json!("team_sandbox"), &json!("user_sandbox")));
+    // A state is good once.
+    let replayed = app.browse(&callback).await;
+    assert_eq!(replayed.status, 400);
+    is_plain_page(&replayed);
+    // Connected again, it is the same connection; disconnected, its installation is gone.
+    app.advance(1);
+    let again = format!("?redirect_uri={}/done?x=1", TestApp::APP);
+    let callback = decide(&app, &begin(&app, &again).await, "allow").await;
+    let sent = app.browse(&callback).await;
+    assert_eq!((sent.status.as_u16(), sent.header("location")), (302, Some("https://app.example.com/done?x=1")));
+    let listed = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"].clone();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &row["id"]));
+    assert_eq!(app.fakes.vercel.installations().len(), 1);
+    let _ = app.vaults().delete(&format!("{CONNECTIONS}/{}", row["id"].as_str().unwrap())).await.expect(204);
+    assert_eq!(app.fakes.vercel.installations().len(), 0);
+}
+
+#[tokio::test]
+async fn a_callback_that_nobody_waits_for_connects_nothing() {
+    let app = TestApp::start().await;
+    let callback = |rest: &str| format!("{}/vaults/v1/integrations/vercel/callback{rest}", app.url);
+    let page = begin(&app, "").await;
+    let good = decide(&app, &page, "allow").await;
+    let state = good.split("state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    // It is long enough not to be guessed, and stored only as a hash.
+    assert_eq!(state.len(), 43);
+    assert!(!app.all_items().await.contains(&state));
+    for rest in ["", "?code=x", "?code=x&state=", "?code=x&state=unknown"] {
+        let refused = app.browse(&callback(rest)).await;
+        assert_eq!(refused.status, 400, "{rest}");
+        is_plain_page(&refused);
+    }
+    // Another platform's callback is not this state's; and then it is used.
+    let foreign = format!("{}/vaults/v1/integrations/netlify/callback?code=x&state={state}", app.url);
+    assert_eq!(app.browse(&foreign).await.status, 400);
+    assert_eq!(app.browse(&good).await.status, 400);
+    let good = decide(&app, &begin(&app, "").await, "allow").await;
+    app.advance(601);
+    assert_eq!(app.browse(&good).await.status, 400, "ten minutes have passed");
+    let page = begin(&app, "").await;
+    let state = page.split("state=").nth(1).unwrap().to_owned();
+    let denied =
+        app.browse(&callback(&format!("?error=access_denied&state={state}&error_description=<b>no</b>"))).await;
+    assert_eq!(denied.status, 400);
+    assert!(denied.text.contains("Access was not granted") && !denied.text.contains("<b>"), "{}", denied.text);
+    assert_eq!(app.vaults().get(CONNECTIONS).await.expect(200)["data"], json!({ "connections": [] }));
+    assert_eq!(app.secret_names().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_connection_is_renewed_only_with_its_own_account() {
+    let app = TestApp::start().await;
+    let callback = decide(&app, &begin(&app, "").await, "allow").await;
+    let _ = app.browse(&callback).await;
+    let id = app.vaults().get(CONNECTIONS).await.str("/data/connections/0/id");
+    app.fakes.vercel.add_team("team_other", "Other");
+    app.fakes.vercel.consent_as("user_sandbox", Some("team_other"));
+    let page = begin(&app, &format!("?connectionId={id}")).await;
+    let refused = app.browse(&decide(&app, &page, "allow").await).await;
+    assert_eq!(refused.status, 409);
+    is_plain_page(&refused);
+    let listed = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"].clone();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["providerAccountId"]), (1, &json!("team_sandbox")));
+    let others = app.vaults_as(&app.tenant("globex").tokens.admin);
+    let _ = others.get(&format!("{AUTHORIZE}?connectionId={id}")).await.expect(404);
+}
