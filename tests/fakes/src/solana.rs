@@ -5,7 +5,7 @@
 //! - `getSignaturesForAddress`: the newest first, 1,000 at most (more is -32602), after `before` and down to `until`, both
 //!   excluded. It lists the transactions that name the address, and no others: a token that arrives in an account of the
 //!   wallet names that account and not the wallet. A `before` or `until` that the node does not have is -32020.
-//! - `getTokenAccountsByOwner` by program, with those that are open now; `getAccountInfo`, null for what was never funded,
+//! - `getTokenAccountsByOwner` by program, with those that are open as far as this node knows; `getAccountInfo`, null for what was never funded,
 //!   both with `dataSlice`; `getSlot`.
 //! - `getTransaction` with `jsonParsed`: every account with its balances before and after, and the token balances of those
 //!   that are token accounts before or after, with mint and owner. A transaction of version 0 is -32015 to a caller that
@@ -414,9 +414,13 @@ impl State {
             None if self.lamports.contains_key(address) => (SYSTEM_PROGRAM, Vec::new()),
             None => return Value::Null,
         };
+        self.described(address, owner, &data, options)
+    }
+
+    fn described(&self, address: &str, owner: &str, data: &[u8], options: &Map<String, Value>) -> Value {
         json!({
-            "data": [sliced(&data, options), "base64"],
-            "executable": is_program,
+            "data": [sliced(data, options), "base64"],
+            "executable": self.programs.contains(address),
             "lamports": self.lamports.get(address).copied().unwrap_or(1_141_440),
             "owner": owner,
             "rentEpoch": u64::MAX,
@@ -424,14 +428,32 @@ impl State {
         })
     }
 
+    /// The token accounts that were open when this node's last transaction had happened.
+    fn tokens_known(&self) -> BTreeMap<String, TokenAccount> {
+        let mut tokens: BTreeMap<String, TokenAccount> =
+            self.tokens.iter().map(|(address, token)| (address.clone(), token.clone())).collect();
+        let unknown = self.transactions.iter().skip(self.known()).rev();
+        for account in unknown.flat_map(|transaction| &transaction.accounts) {
+            match &account.token {
+                [Some(before), _] => drop(tokens.insert(account.address.clone(), before.clone())),
+                [None, Some(_)] => drop(tokens.remove(&account.address)),
+                [None, None] => {}
+            }
+        }
+        tokens
+    }
+
     fn owned(&self, owner: &str, params: &[Value], options: &Map<String, Value>) -> Result<Value, (i64, &'static str)> {
         let filter = params.get(1).and_then(|filter| filter.get("programId")).and_then(Value::as_str);
         let Some(program) = filter.filter(|program| [TOKEN_PROGRAM, TOKEN_2022_PROGRAM].contains(program)) else {
             return Err((-32602, "Invalid param: unrecognized Token program id"));
         };
-        let own = self.tokens.iter().filter(|(_, token)| token.owner == owner && token.program == program);
-        let own: Vec<Value> =
-            own.map(|(address, _)| json!({ "pubkey": address, "account": self.account(address, options) })).collect();
+        let known = self.tokens_known();
+        let own = known.iter().filter(|(_, token)| token.owner == owner && token.program == program);
+        let own = own.map(|(address, token)| {
+            json!({ "pubkey": address, "account": self.described(address, token.program, &token.data(), options) })
+        });
+        let own: Vec<Value> = own.collect();
         Ok(self.in_context(own.into()))
     }
 
