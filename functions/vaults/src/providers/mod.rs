@@ -296,7 +296,6 @@ impl Brake {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{View, follow, parameter};
     use super::*;
 
     #[test]
@@ -313,34 +312,6 @@ mod tests {
             assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
         }
         assert!(named("nowhere").is_none());
-    }
-
-    #[tokio::test]
-    async fn what_the_sandbox_has_works() {
-        let fakes = fakes::Fakes::start().await.unwrap();
-        let callback = |provider: &str| format!("http://127.0.0.1:9/{provider}");
-        let endpoints = fakes.endpoints();
-        for demo in fakes.seed_platforms(&callback) {
-            let provider = named(demo.provider).unwrap();
-            let place = (demo.project_id.as_str(), demo.environment);
-            let unknown = View::new(provider, &endpoints, &demo.token, ("", None), place.0, place.1);
-            let accounts = provider.accounts(&unknown.session()).await.unwrap();
-            assert_eq!(accounts.len(), 1, "{}: nothing to choose", demo.provider);
-            let account = accounts.into_iter().next().unwrap();
-            let view = View { account: account.id, team: account.team_id, ..unknown };
-            let projects = provider.projects(&view.session()).await.unwrap();
-            assert!(projects.iter().any(|project| project.id == demo.project_id), "{}", demo.provider);
-            assert!(!view.values().await.is_empty(), "{}", demo.provider);
-            view.wrote(&[("SANDBOX", Some("1"))]).await;
-            let Some((id, secret, slug)) = demo.client else { continue };
-            let client = Client { id, secret: secret.into(), slug: Some(slug) };
-            let redirect_uri = callback(demo.provider);
-            let authorization =
-                Authorization { state: "state", challenge: "challenge", redirect_uri: redirect_uri.as_str() };
-            let page = provider.oauth().unwrap().authorize_url(&client, &authorization, &view.egress).unwrap();
-            let back = follow(&page, &page.origin().ascii_serialization(), "allow").await;
-            assert!(back.as_str().starts_with(&redirect_uri) && parameter(&back, "code").is_some(), "{back}");
-        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Deploy platforms: projects with environments and variables, and the pages on which their users let others in.
 
 mod consent;
-mod demo;
 mod graphql;
 pub mod heroku;
 pub mod netlify;
@@ -10,4 +9,3 @@ pub mod render;
 pub mod vercel;
 
 pub use consent::OAuthClient;
-pub use demo::PlatformDemo;
