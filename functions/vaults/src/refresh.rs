@@ -8,6 +8,7 @@
 //!
 //! A request that finds a token ended does the same at once, or waits for the worker that does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,28 +168,49 @@ impl Job for RefreshJob {
         let mut tally = Tally::default();
         let mut outcome = Ok(());
         for number in 0..QUEUES {
-            let now = self.vaults.platform.ids.now();
-            let due = self.vaults.platform.table.due(&queue_named(FUNCTION, number), now, BATCH).await?;
-            for (tenant, id) in due.iter().filter_map(connection_of) {
-                if deadline::left().is_some_and(|left| left < ENOUGH) {
+            let mut seen = HashSet::new();
+            loop {
+                let now = self.vaults.platform.ids.now();
+                let due = self.vaults.platform.table.due(&queue_named(FUNCTION, number), now, BATCH).await?;
+                // The index lags: what comes back a second time is left to a later run.
+                let fresh: Vec<_> =
+                    due.iter().filter_map(connection_of).filter(|one| seen.insert(one.clone())).collect();
+                if fresh.is_empty() || is_near_the_end() {
                     break;
                 }
-                match renew(&self.vaults, &tenant, id, false).await {
-                    Ok(Renewal::Renewed) => tally.renewed += 1,
-                    Ok(Renewal::Refused) => tally.refused += 1,
-                    Ok(Renewal::PutOff) => tally.put_off += 1,
-                    Ok(Renewal::Alone) => {}
-                    // The others go on.
-                    Err(error) => {
-                        tracing::error!(tenant = tenant.as_str(), connection = %id, ?error, "not renewed");
-                        outcome = Err(JobError::Failed("a token could not be renewed".into()));
-                    }
-                }
+                outcome = self.work(fresh, &mut tally).await.and(outcome);
             }
         }
         outcome?;
         serde_json::to_value(tally).map_err(JobError::Result)
     }
+}
+
+impl RefreshJob {
+    async fn work(&self, due: Vec<(Tenant, Uuid)>, tally: &mut Tally) -> Result<(), JobError> {
+        let mut outcome = Ok(());
+        for (tenant, id) in due {
+            if is_near_the_end() {
+                break;
+            }
+            match renew(&self.vaults, &tenant, id, false).await {
+                Ok(Renewal::Renewed) => tally.renewed += 1,
+                Ok(Renewal::Refused) => tally.refused += 1,
+                Ok(Renewal::PutOff) => tally.put_off += 1,
+                Ok(Renewal::Alone) => {}
+                // The others go on.
+                Err(error) => {
+                    tracing::error!(tenant = tenant.as_str(), connection = %id, ?error, "not renewed");
+                    outcome = Err(JobError::Failed("a token could not be renewed".into()));
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn is_near_the_end() -> bool {
+    deadline::left().is_some_and(|left| left < ENOUGH)
 }
 
 /// The job as a function.

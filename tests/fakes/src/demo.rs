@@ -12,6 +12,9 @@ use crate::Fakes;
 use crate::ai::AiKey;
 use crate::discord::DiscordWebhook;
 use crate::platforms::OAuthClient;
+use crate::platforms::heroku::HerokuToken;
+use crate::platforms::netlify::NetlifyToken;
+use crate::platforms::railway::RailwayReach;
 use crate::platforms::vercel::{VercelRecord, VercelToken};
 use crate::resend::ResendPermission;
 use crate::slack::{SlackBot, SlackChannel, SlackHook};
@@ -94,11 +97,28 @@ impl Fakes {
             let callback = format!("{base_url}/v1/integrations/{platform}/callback");
             OAuthClient::new(&format!("causeway-{platform}"), &secret, &callback)
         };
-        let [vercel, railway, netlify] = ["vercel", "railway", "netlify"].map(client);
+        let [vercel, railway, netlify, heroku] = ["vercel", "railway", "netlify", "heroku"].map(client);
         self.vercel.add_client(vercel.clone());
         self.railway.add_client(railway.clone());
         self.netlify.add_client(netlify.clone());
-        vec![("vercel", vercel), ("railway", railway), ("netlify", netlify)]
+        self.heroku.add_client(heroku.clone());
+        vec![("vercel", vercel), ("railway", railway), ("netlify", netlify), ("heroku", heroku)]
+    }
+
+    /// Something to connect by OAuth at each of the other platforms.
+    fn seed_other_platforms(&self) {
+        let user = || "user_sandbox".to_owned();
+        self.railway.add_workspace("ws_sandbox", "Sandbox");
+        self.railway.add_project("prj_sandbox", "my-app", "ws_sandbox");
+        self.railway.add_environment("prj_sandbox", "env_sandbox", "production", false);
+        let (workspaces, projects) = (vec!["ws_sandbox".to_owned()], Vec::new());
+        self.railway.consent_as(RailwayReach::Grant { user: user(), workspaces, projects, writes: true });
+        self.netlify.add_account("acc_sandbox", "Sandbox", true);
+        self.netlify.add_site("site_sandbox", "my-app", "acc_sandbox", Some("acme/app"));
+        let accounts = vec!["acc_sandbox".to_owned()];
+        self.netlify.consent_as(NetlifyToken { user: user(), accounts, read_only: false });
+        self.heroku.add_app("app_sandbox", "my-app", "user_sandbox");
+        self.heroku.consent_as(HerokuToken { user: user(), read_only: false });
     }
 
     /// Adds one working credential of each kind and returns them. Doing so again changes nothing.
@@ -173,6 +193,7 @@ impl Fakes {
             let everywhere = ["production", "preview"];
             self.vercel.add_record(&vercel_project_id, VercelRecord::of("FEATURE_FLAGS", "beta", &everywhere));
             self.vercel.consent_as("user_sandbox", Some(team));
+            self.seed_other_platforms();
         }
         let reach = VercelToken { user: "user_sandbox".into(), teams: vec![team.into()], ..VercelToken::default() };
         let project = Some(vercel_project_id.clone());

@@ -504,9 +504,11 @@ fn no_function_reaches_what_is_not_its_own() {
                 grants.iter().any(|grant| grant.covers(&need))
             };
             // The stack's own secrets, and another stack's.
-            for secret in ["causeway/operator/other", "causeway/oauth/other", "other/acme/services/int_0"] {
+            for secret in ["causeway/operator/other", "other/acme/services/int_0"] {
                 assert!(!may(secret), "{function} may {action} on {secret}");
             }
+            let connects = group == "vaults" && action == "secretsmanager:GetSecretValue";
+            assert!(connects || !may("causeway/oauth/vercel"), "{function} may {action} on OAuth clients");
             let signs = rest == "api" || function == "vaults-sync";
             let reads_key = signs && action == "secretsmanager:GetSecretValue";
             assert!(reads_key || !may("causeway/operator/signing-key"), "{function} may {action} on the signing key");

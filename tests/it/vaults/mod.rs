@@ -3,6 +3,7 @@
 mod authorization;
 mod authorize;
 mod automatic;
+mod capacity;
 mod connections;
 mod faults;
 pub(crate) mod fixtures;

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //! A [`Provider`] holds no state and speaks only through a [`Session`]. It says what it can do ([`Abilities`]), so that the
-//! planner and the executor need no special cases; whose token it is given ([`Provider::account`]); which projects there
+//! planner and the executor need no special cases; whose token it is given ([`Provider::accounts`]); which projects there
 //! are; what is in one environment of a project ([`Provider::read`]); and it writes a batch of changes to that environment
 //! and to no other ([`Provider::write`]), telling for every name what became of it. One that customers connect by OAuth
 //! says how ([`Provider::oauth`]).
@@ -11,7 +11,7 @@
 //! environment of a record that covers several. A provider never writes to a name that it was not told to, and whatever
 //! it cannot do without touching another environment it refuses.
 //!
-//! To add a provider: write its file, name it in [`ALL`], write its fake.
+//! To add a provider: write its file, name it in `ALL`, write its fake.
 
 mod document;
 mod halves;

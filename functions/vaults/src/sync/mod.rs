@@ -3,7 +3,7 @@
 //! # Theory of operation
 //! A [`Survey`] reads both sides once, with the ledger of what syncs wrote before. Its plan is the preview; an execution
 //! holds the target, so that one sync at a time works on it, makes a survey of its own, and carries out that plan: batch by
-//! batch to a platform ([`push`]), or as one edit of the vault ([`pull`]). What was written is remembered after every batch,
+//! batch to a platform, or as one edit of the vault. What was written is remembered after every batch,
 //! so a run that was interrupted is ended by the next one. A name that fails does not keep the others. Every run leaves a row
 //! of history.
 

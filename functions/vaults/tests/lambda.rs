@@ -1,0 +1,153 @@
+//! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use fakes::platforms::vercel::VercelToken;
+use jiff::Timestamp;
+use kit::TestApp;
+use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
+use serde_json::{Value, json};
+
+const API: &str = env!("CARGO_BIN_EXE_vaults-api");
+const SYNC: &str = env!("CARGO_BIN_EXE_vaults-sync");
+const REFRESH: &str = env!("CARGO_BIN_EXE_vaults-refresh");
+const DEADLINE: Duration = Duration::from_secs(60);
+const SECRETS: &str = "/v1/vaults/acme/app/environments/production/secrets";
+
+/// A function on Lambda.
+struct Lambda {
+    app: TestApp,
+    api: RuntimeApi,
+    process: FunctionProcess,
+}
+
+impl Lambda {
+    /// Starts the binary of a function over a stack whose clock is the binary's own.
+    async fn start(binary: &str, function: &str) -> Self {
+        let app = TestApp::start().await;
+        app.clock.set(Timestamp::now());
+        let api = RuntimeApi::start().await.unwrap();
+        let process = FunctionProcess::spawn(binary, app.environment(&api, function), &api).unwrap();
+        Self { app, api, process }
+    }
+
+    async fn invoke(&self, event: Value) -> Outcome {
+        self.api.invoke(event, DEADLINE).await
+    }
+
+    /// Connects Vercel and makes an automatic link of its project, through the stack beside it; then changes the vault.
+    async fn change(&self) {
+        let vercel = &self.app.fakes.vercel;
+        vercel.add_project("prj_1", "another", "team_sandbox");
+        let teams = vec!["team_sandbox".to_owned()];
+        let reach = VercelToken { user: "user_sandbox".into(), teams, ..VercelToken::default() };
+        vercel.add_token(&self.app.demo.vercel_token, reach);
+        let vaults = self.app.vaults();
+        let body = json!({ "token": self.app.demo.vercel_token, "account": "team_sandbox" });
+        let id = vaults.post("/v1/integrations/vercel/connect", &body).await.str("/data/id");
+        let _ = vaults.put(SECRETS, &json!({ "A": "1" })).await.expect(200);
+        let body = json!({ "connectionId": id, "projectId": "prj_1", "auto": true });
+        let _ = vaults.post("/v1/integrations/vaults/acme/app/sync", &body).await.expect(200);
+        let _ = vaults.put(SECRETS, &json!({ "A": "2" })).await.expect(200);
+    }
+
+    fn at_vercel(&self) -> Vec<(String, String)> {
+        self.app.fakes.vercel.values("prj_1", "production")
+    }
+}
+
+/// An event of `tests/events`; one that a request makes carries a token.
+fn event(app: &TestApp, name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{name}.json"));
+    let mut event: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    if let Some(headers) = event.get_mut("headers") {
+        headers["authorization"] = format!("Bearer {}", app.tenant("acme").tokens.admin).into();
+    }
+    event
+}
+
+/// The event of a table's stream, of this environment.
+fn changed(app: &TestApp, id: &str) -> Value {
+    let text = event(app, "vaults-sync-changed").to_string();
+    serde_json::from_str(&text.replace("env_0123456789abcdef0123456789abcdef", id)).unwrap()
+}
+
+async fn environment_id(app: &TestApp) -> String {
+    let names = app.secret_names().await;
+    let name = names.iter().find(|name| name.contains("/env_")).unwrap();
+    name.split('/').nth(3).unwrap().to_owned()
+}
+
+fn a(value: &str) -> Vec<(String, String)> {
+    vec![("A".into(), value.into())]
+}
+
+#[tokio::test]
+async fn what_the_environment_lacks_ends_the_process() {
+    for (binary, function) in [(API, "vaults-api"), (SYNC, "vaults-sync"), (REFRESH, "vaults-refresh")] {
+        let api = RuntimeApi::start().await.unwrap();
+        let process = FunctionProcess::spawn(binary, api.environment(function), &api).unwrap();
+        assert_eq!(process.exited().await, Exited { code: Some(1) });
+    }
+}
+
+#[tokio::test]
+async fn requests_are_answered_and_a_callback_comes_back_to_the_gateway() {
+    let lambda = Lambda::start(API, "vaults-api").await;
+    let put = lambda.invoke(event(&lambda.app, "vaults-api-put")).await.json().unwrap();
+    assert_eq!(put["statusCode"], 200, "{put}");
+    let shown = lambda.app.vaults().get(SECRETS).await.expect(200);
+    assert_eq!(shown["data"]["secrets"]["API_KEY"], "k-123456");
+    let sent = lambda.invoke(event(&lambda.app, "vaults-api-authorize")).await.json().unwrap();
+    assert_eq!(sent["statusCode"], 302, "{sent}");
+    let location = sent["headers"]["location"].as_str().unwrap();
+    assert!(location.starts_with(&lambda.app.fakes.vercel.web.origin()), "{location}");
+    let kept = lambda.app.all_items().await;
+    let callback = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/v1/integrations/vercel/callback";
+    assert!(kept.contains(callback), "{kept}");
+}
+
+#[tokio::test]
+async fn both_of_its_events_push_what_was_changed() {
+    let lambda = Lambda::start(SYNC, "vaults-sync").await;
+    lambda.change().await;
+    let id = environment_id(&lambda.app).await;
+    let result = lambda.invoke(changed(&lambda.app, &id)).await.json().unwrap();
+    assert_eq!((&result["pushed"], &result["batchItemFailures"]), (&json!(1), &json!([])));
+    assert_eq!(lambda.at_vercel(), a("2"));
+    lambda.app.clock.set(Timestamp::now());
+    let _ = lambda.app.vaults().put(SECRETS, &json!({ "A": "3" })).await.expect(200);
+    let result = lambda.invoke(event(&lambda.app, "vaults-sync")).await.json().unwrap();
+    assert_eq!(result["pushed"], 1);
+    assert_eq!(lambda.at_vercel(), a("3"));
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_a_push_that_the_next_run_ends() {
+    let lambda = Lambda::start(SYNC, "vaults-sync").await;
+    lambda.change().await;
+    let id = environment_id(&lambda.app).await;
+    let faults = lambda.app.fakes.vercel.host.faults();
+    faults.next_on("/env", 1, fakes::Fault::Hang);
+    let (outcome, ()) = tokio::join!(lambda.invoke(changed(&lambda.app, &id)), async {
+        faults.hanging(1).await;
+        lambda.process.kill().await;
+    });
+    assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
+    // The dead run's lease ends by itself.
+    lambda.app.clock.set(Timestamp::now());
+    lambda.app.advance(121);
+    let result = lambda.app.invoke("vaults-sync", &lambda.app.scheduled_event()).await.expect(200);
+    assert_eq!(result["pushed"], 1);
+    assert_eq!(lambda.at_vercel(), a("2"));
+}
+
+#[tokio::test]
+async fn a_schedule_with_nothing_to_renew_is_answered() {
+    let lambda = Lambda::start(REFRESH, "vaults-refresh").await;
+    let result = lambda.invoke(event(&lambda.app, "vaults-refresh")).await.json().unwrap();
+    assert_eq!(result, json!({ "renewed": 0, "refused": 0, "putOff": 0 }));
+}
