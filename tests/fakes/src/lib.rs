@@ -43,8 +43,10 @@ use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::fly::Fly;
 use crate::platforms::netlify::Netlify;
 use crate::platforms::railway::Railway;
+use crate::platforms::supabase::Supabase;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
@@ -91,6 +93,10 @@ pub struct Fakes {
     pub railway: Railway,
     /// Netlify.
     pub netlify: Netlify,
+    /// Fly.io.
+    pub fly: Fly,
+    /// Supabase.
+    pub supabase: Supabase,
 }
 
 impl Fakes {
@@ -118,6 +124,8 @@ impl Fakes {
             vercel: Vercel::start().await?,
             railway: Railway::start().await?,
             netlify: Netlify::start().await?,
+            fly: Fly::start().await?,
+            supabase: Supabase::start().await?,
         })
     }
 
@@ -143,6 +151,9 @@ impl Fakes {
             ("RAILWAY_GRAPHQL", self.railway.host.origin()),
             ("NETLIFY", self.netlify.host.origin()),
             ("NETLIFY_WEB", self.netlify.web.origin()),
+            ("FLY", self.fly.host.origin()),
+            ("FLY_GRAPHQL", self.fly.host.origin()),
+            ("SUPABASE", self.supabase.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -13,11 +13,13 @@
 //!
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
+mod fly;
 mod halves;
 mod netlify;
 mod oauth;
 mod railway;
 mod session;
+mod supabase;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trouble;
@@ -33,7 +35,7 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify];
+static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify, &fly::FLY, &supabase::Supabase];
 
 /// Every provider.
 #[must_use]
@@ -238,6 +240,17 @@ pub trait Provider: Send + Sync {
     async fn apply(&self, _session: &Session<'_>, _place: &Place) -> Result<(), Trouble> {
         Ok(())
     }
+}
+
+/// The environments of projects that have but one.
+const ONE_ENVIRONMENT: &[&str] = &["production"];
+
+/// Refuses every environment but the one that a platform's projects have.
+fn one_environment(platform: &'static str, place: &Place) -> Result<(), Trouble> {
+    if ONE_ENVIRONMENT.contains(&place.environment.as_str()) {
+        return Ok(());
+    }
+    Err(Trouble::NotFound(format!("A project of {platform} has one environment: {}.", ONE_ENVIRONMENT.join(", "))))
 }
 
 /// True for `prefix` itself and for a name that begins with it and `_`, however it is written.
