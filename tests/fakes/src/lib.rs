@@ -43,7 +43,9 @@ use crate::exchanges::coinbase::Coinbase;
 use crate::exchanges::kraken::Kraken;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::cloudflare::Cloudflare;
 use crate::platforms::fly::Fly;
+use crate::platforms::github::Github;
 use crate::platforms::netlify::Netlify;
 use crate::platforms::railway::Railway;
 use crate::platforms::supabase::Supabase;
@@ -95,6 +97,10 @@ pub struct Fakes {
     pub netlify: Netlify,
     /// Fly.io.
     pub fly: Fly,
+    /// Cloudflare.
+    pub cloudflare: Cloudflare,
+    /// GitHub.
+    pub github: Github,
     /// Supabase.
     pub supabase: Supabase,
 }
@@ -125,6 +131,8 @@ impl Fakes {
             railway: Railway::start().await?,
             netlify: Netlify::start().await?,
             fly: Fly::start().await?,
+            cloudflare: Cloudflare::start().await?,
+            github: Github::start().await?,
             supabase: Supabase::start().await?,
         })
     }
@@ -153,6 +161,8 @@ impl Fakes {
             ("NETLIFY_WEB", self.netlify.web.origin()),
             ("FLY", self.fly.host.origin()),
             ("FLY_GRAPHQL", self.fly.host.origin()),
+            ("CLOUDFLARE", self.cloudflare.host.origin()),
+            ("GITHUB", self.github.host.origin()),
             ("SUPABASE", self.supabase.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));

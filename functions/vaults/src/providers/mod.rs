@@ -13,7 +13,9 @@
 //!
 //! To add a provider: write its file, name it in [`ALL`], write its fake.
 
+mod cloudflare;
 mod fly;
+mod github;
 mod halves;
 mod netlify;
 mod oauth;
@@ -35,7 +37,15 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] = &[&vercel::Vercel, &railway::Railway, &netlify::Netlify, &fly::FLY, &supabase::Supabase];
+static ALL: &[&dyn Provider] = &[
+    &vercel::Vercel,
+    &railway::Railway,
+    &netlify::Netlify,
+    &fly::FLY,
+    &cloudflare::Cloudflare,
+    &github::Github,
+    &supabase::Supabase,
+];
 
 /// Every provider.
 #[must_use]

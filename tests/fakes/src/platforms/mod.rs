@@ -1,8 +1,10 @@
 //! Deploy platforms: projects with environments and variables, and the pages on which their users let others in.
 
+pub mod cloudflare;
 mod consent;
 pub mod fly;
 mod gate;
+pub mod github;
 mod graphql;
 pub mod netlify;
 pub mod railway;
