@@ -46,8 +46,10 @@ pub use crate::host::{Host, Recorded};
 use crate::platforms::cloudflare::Cloudflare;
 use crate::platforms::fly::Fly;
 use crate::platforms::github::Github;
+use crate::platforms::heroku::Heroku;
 use crate::platforms::netlify::Netlify;
 use crate::platforms::railway::Railway;
+use crate::platforms::render::Render;
 use crate::platforms::supabase::Supabase;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
@@ -101,6 +103,10 @@ pub struct Fakes {
     pub cloudflare: Cloudflare,
     /// GitHub.
     pub github: Github,
+    /// Render.
+    pub render: Render,
+    /// Heroku.
+    pub heroku: Heroku,
     /// Supabase.
     pub supabase: Supabase,
 }
@@ -133,6 +139,8 @@ impl Fakes {
             fly: Fly::start().await?,
             cloudflare: Cloudflare::start().await?,
             github: Github::start().await?,
+            render: Render::start().await?,
+            heroku: Heroku::start().await?,
             supabase: Supabase::start().await?,
         })
     }
@@ -163,6 +171,8 @@ impl Fakes {
             ("FLY_GRAPHQL", self.fly.host.origin()),
             ("CLOUDFLARE", self.cloudflare.host.origin()),
             ("GITHUB", self.github.host.origin()),
+            ("RENDER", self.render.host.origin()),
+            ("HEROKU", self.heroku.host.origin()),
             ("SUPABASE", self.supabase.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));

@@ -17,9 +17,11 @@ mod cloudflare;
 mod fly;
 mod github;
 mod halves;
+mod heroku;
 mod netlify;
 mod oauth;
 mod railway;
+mod render;
 mod session;
 mod supabase;
 #[cfg(test)]
@@ -44,6 +46,8 @@ static ALL: &[&dyn Provider] = &[
     &fly::FLY,
     &cloudflare::Cloudflare,
     &github::Github,
+    &render::Render,
+    &heroku::Heroku,
     &supabase::Supabase,
 ];
 

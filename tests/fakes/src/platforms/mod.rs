@@ -6,8 +6,10 @@ pub mod fly;
 mod gate;
 pub mod github;
 mod graphql;
+pub mod heroku;
 pub mod netlify;
 pub mod railway;
+pub mod render;
 pub mod supabase;
 pub mod vercel;
 
