@@ -150,6 +150,8 @@ upstreams! {
     Render = "RENDER", "https://api.render.com";
     /// Heroku: `/apps/…`.
     Heroku = "HEROKU", "https://api.heroku.com";
+    /// Heroku's authorization server: `/oauth/…`.
+    HerokuId = "HEROKU_ID", "https://id.heroku.com";
     /// Supabase: `/v1/projects/…`.
     Supabase = "SUPABASE", "https://api.supabase.com";
 }

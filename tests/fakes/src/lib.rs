@@ -173,6 +173,7 @@ impl Fakes {
             ("GITHUB", self.github.host.origin()),
             ("RENDER", self.render.host.origin()),
             ("HEROKU", self.heroku.host.origin()),
+            ("HEROKU_ID", self.heroku.id.origin()),
             ("SUPABASE", self.supabase.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));

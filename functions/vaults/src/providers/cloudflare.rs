@@ -27,8 +27,8 @@ use shared::egress::{Answer, Outgoing, Upstream};
 
 use super::halves::{Called, by_halves};
 use super::{
-    Abilities, Account, Change, Contents, Entry, ONE_ENVIRONMENT, Outcome, Place, Project, Provider, Session, Trouble,
-    Variable, has_prefix, one_environment, segment, settle,
+    Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
+    has_prefix, only_environment, segment, settle,
 };
 
 const NAME: &str = "Cloudflare";
@@ -52,7 +52,7 @@ static ENTRY: Entry = Entry {
     ),
     abilities: Abilities {
         readable: false,
-        environments: ONE_ENVIRONMENT,
+        environments: &["production"],
         sets_at_once: MOST_OPERATIONS,
         deletes_at_once: MOST_OPERATIONS,
         mixed: true,
@@ -116,7 +116,7 @@ impl Provider for Cloudflare {
     }
 
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let listed: Vec<Secret> = succeed(session, request(session, place, Method::GET, "secrets")).await?;
         let own = listed.into_iter().filter(|secret| !self.reserves(&secret.name));
         let variable =
@@ -125,7 +125,7 @@ impl Provider for Cloudflare {
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let is_key = |change: &&Change| change.before.as_ref().is_some_and(|before| before.handle != json!(TEXT));
         let (keys, changes): (Vec<&Change>, Vec<&Change>) = batch.iter().partition(is_key);
         let refused = Trouble::Refused("At Cloudflare it is no text but a key, which is left alone.".into());

@@ -31,8 +31,8 @@ use shared::egress::{Answer, Outgoing, Upstream};
 
 use super::halves::{Called, by_halves};
 use super::{
-    Abilities, Account, Change, Contents, Entry, ONE_ENVIRONMENT, Outcome, Place, Project, Provider, Session, Trouble,
-    Variable, has_prefix, one_environment, segment, settle,
+    Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
+    has_prefix, only_environment, segment, settle,
 };
 
 const NAME: &str = "Fly.io";
@@ -53,7 +53,7 @@ static ENTRY: Entry = Entry {
     ),
     abilities: Abilities {
         readable: false,
-        environments: ONE_ENVIRONMENT,
+        environments: &["production"],
         sets_at_once: 250,
         deletes_at_once: 250,
         mixed: true,
@@ -130,7 +130,7 @@ impl Provider for Fly {
     }
 
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let listed: Secrets = succeed(session, secrets(session, place, Method::GET)).await?;
         let own = listed.secrets.into_iter().filter(|secret| !self.reserves(&secret.name));
         let variable =
@@ -139,7 +139,7 @@ impl Provider for Fly {
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let calls = &AtomicUsize::new(0);
         let call = |part| {
             async move {

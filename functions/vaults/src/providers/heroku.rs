@@ -1,17 +1,13 @@
-//! Heroku: the config vars of an app.
+//! Heroku: the config vars of an app. An app is one environment.
 //!
 //! # Theory of operation
-//! An app has one set of config vars, so it is a project with the one environment `production`; stages of a pipeline are
-//! apps of their own. A batch is one `PATCH` with a map: null deletes, what is not named stays, so nothing is null there
-//! but what shall go. Every `PATCH` restarts the app's dynos: a batch is large, and what is known to be refused is not
-//! sent along, since a map is refused whole.
+//! A batch is one `PATCH` with a map, in which null deletes: what is not named stays, and the app restarts once. It is done
+//! whole or refused whole, without a word on which name was wrong, so a refused batch is halved.
 //!
-//! Values can be read back, so no markers are needed. Add-ons attach values of their own, such as `DATABASE_URL`, which
-//! Heroku lets nobody change or delete: they are read as the others are, and refused here when they are written.
-//!
-//! A token of the account is pasted. The facts are from Heroku's Platform API reference, version 3.
+//! The facts are from Heroku's platform API reference and its article on OAuth. PKCE is not documented and not sent; the
+//! address that users are sent back to is the one that is set at Heroku.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::http::Method;
 use futures::FutureExt as _;
@@ -20,17 +16,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use shared::credentials::disclose;
-use shared::egress::{Answer, Outgoing, Upstream};
+use shared::egress::{Answer, Egress, Outgoing, Upstream};
+use url::Url;
 
 use super::halves::{Called, by_halves};
+use super::oauth::Grant;
 use super::{
-    Abilities, Account, Change, Contents, Entry, ONE_ENVIRONMENT, Outcome, Place, Project, Provider, Session, Trouble,
-    Variable, has_prefix, one_environment, segment, settle,
+    Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
+    Provider, Session, Tokens, Trouble, Variable, has_prefix, only_environment, segment, settle,
 };
 
 const NAME: &str = "Heroku";
-/// What a list is asked for with: as much as Heroku gives at once.
-const RANGE: &str = "id ..; max=1000";
+const VERSION: &str = "application/vnd.heroku+json; version=3";
+/// What is asked for on the consent page: config vars are protected, and the account tells whose they are.
+const SCOPES: &str = "identity write-protected";
 /// Longer lists than this are not Heroku's.
 const MOST_PAGES: usize = 1_000;
 
@@ -38,17 +37,17 @@ static ENTRY: Entry = Entry {
     name: "heroku",
     display_name: NAME,
     token_help: Some(
-        "Run `heroku authorizations:create`, or on dashboard.heroku.com open Account settings, Applications, and create \
-         an authorization, and paste its token. It reaches every app that you may change. A sync restarts the app's dynos.",
+        "On dashboard.heroku.com open Account settings, Applications, Create authorization, or run `heroku \
+         authorizations:create --scope identity,write-protected`, and copy the token.",
     ),
     abilities: Abilities {
         readable: true,
-        environments: ONE_ENVIRONMENT,
-        sets_at_once: 250,
-        deletes_at_once: 250,
+        environments: &["production"],
+        sets_at_once: 200,
+        deletes_at_once: 200,
         mixed: true,
         most_names: None,
-        largest_value: 24 * 1024,
+        largest_value: 32 * 1024,
     },
 };
 
@@ -61,73 +60,65 @@ impl Provider for Heroku {
         &ENTRY
     }
 
+    fn oauth(&self) -> Option<&'static dyn OAuth> {
+        Some(&Heroku)
+    }
+
     fn reserves(&self, name: &str) -> bool {
         has_prefix(name, "HEROKU")
     }
 
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
-        let user: User = read_json(&accepted(session, request(session, Method::GET, "/account")).await?)?;
-        let account = Account {
-            id: user.id.clone(),
-            name: user.name.unwrap_or(user.email),
-            user_id: Some(user.id),
-            team_id: None,
-        };
-        let is_meant = session.team_id.is_none_or(|team| team == account.id);
-        Ok(is_meant.then_some(account).into_iter().collect())
+        let user: User = succeed(session, request(session, Method::GET, "/account")).await?;
+        let name = user.name.or(user.email).unwrap_or_else(|| user.id.clone());
+        Ok(vec![Account { id: user.id.clone(), name, user_id: Some(user.id), team_id: None }])
     }
 
     async fn projects(&self, session: &Session<'_>) -> Result<Vec<Project>, Trouble> {
-        let apps: Vec<App> = every_range(session, "/apps").await?;
-        let project =
-            |app: App| Project { id: app.id, name: app.name, linked_repo: None, framework: None, environments: None };
-        let mut projects: Vec<Project> = apps.into_iter().map(project).collect();
+        let mut projects = Vec::new();
+        let mut range = "id ..; max=200".to_owned();
+        for _ in 0..MOST_PAGES {
+            let answer = accepted(session, request(session, Method::GET, "/apps").header("range", &range)).await?;
+            let apps: Vec<App> = answer.json().ok_or_else(|| Trouble::unreadable(NAME))?;
+            projects.extend(apps.into_iter().map(App::shown));
+            match answer.header("next-range").filter(|_| answer.status == 206) {
+                Some(next) => range = next.to_owned(),
+                None => break,
+            }
+        }
         projects.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(projects)
     }
 
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
-        one_environment(NAME, place)?;
-        let listed = request(session, Method::GET, &config_vars(place));
-        let listed: BTreeMap<String, String> = read_json(&accepted(session, listed).await?)?;
-        let attached = attached(session, place).await?;
-        let mut variables = BTreeMap::new();
-        for (name, value) in listed.into_iter().filter(|(name, _)| !self.reserves(name)) {
-            let handle = json!(attached.contains(&name));
-            variables.insert(name, Variable { value: Some(SecretString::from(value)), marker: None, handle });
-        }
-        Ok(Contents { variables, hides_names: false })
+        only_environment(&ENTRY, place)?;
+        let vars: BTreeMap<String, Option<String>> =
+            succeed(session, request(session, Method::GET, &config_vars(place))).await?;
+        let own = vars.into_iter().filter(|(name, _)| !self.reserves(name));
+        let variable = |(name, value): (String, Option<String>)| {
+            (name, Variable { value: Some(value.unwrap_or_default().into()), marker: None, handle: Json::Null })
+        };
+        Ok(Contents { variables: own.map(variable).collect(), hides_names: false })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
-        one_environment(NAME, place)?;
-        let is_attached = |change: &&Change| change.before.as_ref().is_some_and(|one| one.handle == json!(true));
-        let (attached, changes): (Vec<&Change>, Vec<&Change>) = batch.iter().partition(is_attached);
-        let refused = Trouble::Refused("It belongs to an add-on, and Heroku lets nobody change it.".into());
-        let mut outcomes: Vec<Outcome> = attached.iter().map(|one| Outcome::failed(one, refused.clone())).collect();
-        let said = by_halves(&changes, |part| patch(session, place, part).boxed()).await;
-        let outcome = |(change, result): (&&Change, _)| Outcome { name: change.name.clone(), result };
-        outcomes.extend(changes.iter().zip(said).map(outcome));
-        settle(outcomes)
+        only_environment(&ENTRY, place)?;
+        let said = by_halves(batch, |part| patch(session, place, part).boxed()).await;
+        let outcome = |(change, result): (&Change, Result<(), Trouble>)| Outcome {
+            name: change.name.clone(),
+            result: result.map(|()| None),
+        };
+        settle(batch.iter().zip(said).map(outcome).collect())
     }
 }
 
-/// Sets and deletes in one call.
-async fn patch(session: &Session<'_>, place: &Place, part: &[&Change]) -> Called<Option<String>> {
-    let value = |change: &Change| change.value.as_ref().map_or(Json::Null, |value| json!(disclose(value)));
-    let map: Map<String, Json> = part.iter().map(|change| (change.name.clone(), value(change))).collect();
-    accepted(session, request(session, Method::PATCH, &config_vars(place)).json(&map)).await?;
-    Ok(vec![Ok(None); part.len()])
-}
-
-/// The names that add-ons attach. Without the right to see add-ons there are none to be known.
-async fn attached(session: &Session<'_>, place: &Place) -> Result<BTreeSet<String>, Trouble> {
-    let path = format!("/apps/{}/addons", segment(&place.project_id));
-    match every_range::<AddOn>(session, &path).await {
-        Ok(addons) => Ok(addons.into_iter().flat_map(|addon| addon.config_vars).collect()),
-        Err(Trouble::Forbidden(_)) => Ok(BTreeSet::new()),
-        Err(trouble) => Err(trouble),
-    }
+async fn patch(session: &Session<'_>, place: &Place, changes: &[Change]) -> Called<()> {
+    let change = |change: &Change| {
+        (change.name.clone(), change.value.as_ref().map_or(Json::Null, |value| json!(disclose(value))))
+    };
+    let body: Map<String, Json> = changes.iter().map(change).collect();
+    accepted(session, request(session, Method::PATCH, &config_vars(place)).json(&body)).await?;
+    Ok(vec![Ok(()); changes.len()])
 }
 
 fn config_vars(place: &Place) -> String {
@@ -135,22 +126,7 @@ fn config_vars(place: &Place) -> String {
 }
 
 fn request(session: &Session<'_>, method: Method, path: &str) -> Outgoing {
-    session.bearer(method, Upstream::Heroku, path).header("accept", "application/vnd.heroku+json; version=3")
-}
-
-/// Reads a list to its end.
-async fn every_range<T: DeserializeOwned>(session: &Session<'_>, path: &str) -> Result<Vec<T>, Trouble> {
-    let mut items = Vec::new();
-    let mut range = RANGE.to_owned();
-    for _ in 0..MOST_PAGES {
-        let answer = accepted(session, request(session, Method::GET, path).header("range", &range)).await?;
-        items.extend(read_json::<Vec<T>>(&answer)?);
-        match answer.header("next-range") {
-            Some(next) if answer.status == 206 => range = next.to_owned(),
-            _ => break,
-        }
-    }
-    Ok(items)
+    session.bearer(method, Upstream::Heroku, path).header("accept", VERSION)
 }
 
 async fn accepted(session: &Session<'_>, request: Outgoing) -> Result<Answer, Trouble> {
@@ -158,14 +134,17 @@ async fn accepted(session: &Session<'_>, request: Outgoing) -> Result<Answer, Tr
     if answer.is_success() { Ok(answer) } else { Err(trouble(&answer)) }
 }
 
-fn read_json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Trouble> {
-    answer.json().ok_or_else(|| Trouble::unreadable(NAME))
+async fn succeed<T: DeserializeOwned>(session: &Session<'_>, request: Outgoing) -> Result<T, Trouble> {
+    accepted(session, request).await?.json().ok_or_else(|| Trouble::unreadable(NAME))
 }
 
 /// Heroku's own words may repeat what was sent, so they are not passed on.
 fn trouble(answer: &Answer) -> Trouble {
     match answer.status {
-        400 | 409 | 413 | 422 => Trouble::Refused("Heroku does not accept this name or value.".into()),
+        400 | 409 | 413 | 422 => Trouble::Refused(
+            "Heroku does not accept this name or value, or the app's config vars would be more than 64 KB in all."
+                .into(),
+        ),
         _ => Trouble::of_answer(NAME, answer),
     }
 }
@@ -173,7 +152,7 @@ fn trouble(answer: &Answer) -> Trouble {
 #[derive(Deserialize)]
 struct User {
     id: String,
-    email: String,
+    email: Option<String>,
     name: Option<String>,
 }
 
@@ -181,43 +160,95 @@ struct User {
 struct App {
     id: String,
     name: String,
+    buildpack_provided_description: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct AddOn {
-    #[serde(default)]
-    config_vars: Vec<String>,
+impl App {
+    fn shown(self) -> Project {
+        let framework = self.buildpack_provided_description;
+        Project { id: self.id, name: self.name, linked_repo: None, framework, environments: None }
+    }
+}
+
+/// The code grant. Access tokens live eight hours; the refresh token stays.
+#[async_trait::async_trait]
+impl OAuth for Heroku {
+    fn authorize_url(
+        &self,
+        client: &Client,
+        authorization: &Authorization<'_>,
+        egress: &Egress,
+    ) -> Result<Url, &'static str> {
+        let url = format!("{}/oauth/authorize", egress.base(Upstream::HerokuId));
+        let mut url = Url::parse(&url).map_err(|_| "the address of Heroku's pages cannot be used")?;
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &client.id)
+            .append_pair("scope", SCOPES)
+            .append_pair("state", authorization.state);
+        Ok(url)
+    }
+
+    async fn exchange(
+        &self,
+        client: &Client,
+        code: &SecretString,
+        _verifier: &SecretString,
+        _redirect_uri: &str,
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        grant(client, &[("code", code)], &[("grant_type", "authorization_code")]).exchange(egress).await
+    }
+
+    async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
+        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+    }
+}
+
+fn grant<'a>(
+    client: &'a Client,
+    secrets: &'a [(&'static str, &'a SecretString)],
+    fields: &'a [(&'static str, &'a str)],
+) -> Grant<'a> {
+    Grant { platform: NAME, upstream: Upstream::HerokuId, path: "/oauth/token", client, secrets, fields }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use fakes::platforms::Reach;
-    use fakes::platforms::heroku::Heroku as Fake;
+    use fakes::platforms::OAuthClient;
+    use fakes::platforms::heroku::{Heroku as Fake, HerokuToken};
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
-    use crate::providers::testing::{View, pairs, shown, writes};
+    use crate::providers::testing::{View, follow, parameter, shown, writes};
 
-    /// A user's app, and a connection to it.
+    fn reach() -> HerokuToken {
+        HerokuToken { user: "user-1".into(), read_only: false }
+    }
+
     async fn start() -> (Fake, View) {
         let fake = Fake::start().await.unwrap();
-        fake.add_token("token", Reach::of("user-1", &["user-1", "acme"]));
-        fake.add_app("app-1", "shop", "acme");
-        let endpoints = [("HEROKU", fake.host.origin())];
-        let view = View::new(&Heroku, &endpoints, "token", ("user-1", None), "app-1", "production");
+        fake.add_token("secret-1", reach());
+        fake.add_app("app-1", "shop", "user-1");
+        let endpoints = [("HEROKU", fake.host.origin()), ("HEROKU_ID", fake.id.origin())];
+        let view = View::new(&Heroku, &endpoints, "secret-1", ("user-1", None), "app-1", "production");
         (fake, view)
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[tokio::test]
     async fn a_token_is_of_its_accounts() {
         let (_fake, view) = start().await;
         let accounts = Heroku.accounts(&view.session()).await.unwrap();
-        let ids: Vec<(&str, &str)> = accounts.iter().map(|one| (one.id.as_str(), one.name.as_str())).collect();
-        assert_eq!(ids, [("user-1", "user-1@example.com")]);
-        let foreign = View { team: Some("user-2".into()), ..view };
-        assert!(Heroku.accounts(&foreign.session()).await.unwrap().is_empty());
+        assert_eq!(
+            (accounts.len(), accounts[0].id.as_str(), accounts[0].name.as_str()),
+            (1, "user-1", "user-1@example.com")
+        );
     }
 
     #[tokio::test]
@@ -225,53 +256,33 @@ mod tests {
         let (fake, view) = start().await;
         fake.page_by(20);
         for number in 0..45 {
-            fake.add_app(&format!("app-x{number}"), &format!("x{number:02}"), "user-1");
-            fake.add_app(&format!("app-y{number}"), &format!("y{number:02}"), "user-2");
+            fake.add_app(&format!("app-x{number:02}"), &format!("x{number:02}"), "user-1");
         }
         let projects = Heroku.projects(&view.session()).await.unwrap();
-        assert_eq!((projects.len(), projects[0].id.as_str()), (46, "app-1"));
+        assert_eq!((projects.len(), projects[0].name.as_str()), (46, "shop"));
+        assert_eq!(projects[0].framework.as_deref(), Some("Ruby"));
     }
 
     #[tokio::test]
     async fn what_is_there_is_read() {
         let (fake, view) = start().await;
         fake.set("app-1", "A", "1");
-        fake.attach("app-1", "DATABASE_URL", "postgres://");
-        assert_eq!(view.values().await, shown(&[("A", "1"), ("DATABASE_URL", "postgres://")]));
+        assert_eq!(view.values().await, shown(&[("A", "1")]));
     }
 
     #[tokio::test]
     async fn one_environment_is_written_and_no_other() {
         let (fake, view) = start().await;
-        fake.add_app("app-2", "shop-staging", "acme");
+        fake.add_app("app-2", "other", "user-1");
         for app in ["app-1", "app-2"] {
             for name in ["CHANGED", "DELETED", "KEPT"] {
                 fake.set(app, name, "old");
             }
         }
-        view.wrote(&[("CHANGED", Some("new")), ("FRESH", Some("new")), ("EMPTY", Some("")), ("DELETED", None)]).await;
-        let changed = [("CHANGED", "new"), ("EMPTY", ""), ("FRESH", "new"), ("KEPT", "old")];
-        assert_eq!(fake.values("app-1"), pairs(&changed));
+        view.wrote(&[("CHANGED", Some("new")), ("FRESH", Some("new")), ("DELETED", None)]).await;
+        assert_eq!(fake.values("app-1"), pairs(&[("CHANGED", "new"), ("FRESH", "new"), ("KEPT", "old")]));
         assert_eq!(fake.values("app-2"), pairs(&[("CHANGED", "old"), ("DELETED", "old"), ("KEPT", "old")]));
-        assert_eq!((writes(&fake.host), fake.releases("app-1"), fake.releases("app-2")), (1, 1, 0));
-    }
-
-    #[tokio::test]
-    async fn what_add_ons_attach_is_left_alone() {
-        let (fake, view) = start().await;
-        fake.page_by(1);
-        fake.attach("app-1", "DATABASE_URL", "postgres://");
-        fake.attach("app-1", "REDIS_URL", "redis://");
-        let changes = [("DATABASE_URL", None), ("REDIS_URL", Some("new")), ("A", Some("1")), ("B", Some("2"))];
-        let said = view.write(&changes).await.unwrap();
-        for name in ["DATABASE_URL", "REDIS_URL"] {
-            let Err(Trouble::Refused(message)) = &said[name] else { panic!("{said:?}") };
-            assert!(message.contains("add-on"), "{message}");
-        }
-        assert!(said["A"].is_ok() && said["B"].is_ok(), "{said:?}");
-        assert_eq!((writes(&fake.host), fake.releases("app-1")), (1, 1));
-        let values = [("A", "1"), ("B", "2"), ("DATABASE_URL", "postgres://"), ("REDIS_URL", "redis://")];
-        assert_eq!(fake.values("app-1"), pairs(&values));
+        assert_eq!((fake.restarts("app-1"), fake.restarts("app-2")), (1, 0));
     }
 
     #[tokio::test]
@@ -281,67 +292,54 @@ mod tests {
         let source: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "value")).collect();
         let mut ledger = Ledger::new();
         view.push(&source, &mut ledger, Deletions::All).await;
-        assert_eq!((fake.values("app-1").len(), writes(&fake.host), fake.releases("app-1")), (100, 1, 1));
-        fake.host.forget_requests();
+        assert_eq!((fake.values("app-1").len(), writes(&fake.host)), (100, 1));
         assert!(view.push(&source, &mut ledger, Deletions::All).await.is_empty());
-        assert_eq!((writes(&fake.host), fake.releases("app-1")), (0, 1));
-        view.push(&[("KEY_0", "other")], &mut ledger, Deletions::Managed).await;
-        assert_eq!(fake.values("app-1"), pairs(&[("KEY_0", "other")]));
+        assert_eq!(writes(&fake.host), 1);
+        view.push(&[], &mut ledger, Deletions::All).await;
+        assert_eq!((fake.values("app-1").len(), writes(&fake.host)), (0, 2));
     }
 
     #[tokio::test]
     async fn a_bad_name_does_not_stop_the_others() {
         let (fake, view) = start().await;
-        fake.set("app-1", "OLD", "x");
-        let changes = [("A", Some("1")), ("1BAD", Some("secret-value")), ("OLD", None), ("Z", Some("3"))];
-        let said = view.write(&changes).await.unwrap();
-        assert!(["A", "OLD", "Z"].iter().all(|name| said[*name].is_ok()), "{said:?}");
-        let Err(Trouble::Refused(message)) = &said["1BAD"] else { panic!("{said:?}") };
-        assert!(!message.contains("secret-value"));
-        assert_eq!(fake.values("app-1"), pairs(&[("A", "1"), ("Z", "3")]));
-    }
-
-    #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.set("app-1", "A", "1");
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
+        fake.set("app-1", "OLD", "1");
+        let said = view.write(&[("A", Some("1")), ("BAD-NAME", Some("hunter2")), ("OLD", None)]).await.unwrap();
+        assert!(said["A"].is_ok() && said["OLD"].is_ok(), "{said:?}");
+        let Err(Trouble::Refused(message)) = &said["BAD-NAME"] else { panic!("{said:?}") };
+        assert!(!message.contains("hunter2"));
+        assert_eq!(fake.values("app-1"), pairs(&[("A", "1")]));
     }
 
     #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
-        let wait = || Trouble::Wait { platform: NAME, for_: Duration::from_secs(10) };
-        fake.throttle("PATCH", 1);
-        assert_eq!(view.write(&[("A", Some("1"))]).await.unwrap_err(), wait());
-        fake.throttle("GET", 1);
-        assert_eq!(view.read().await.unwrap_err(), wait());
-        assert_eq!(fake.values("app-1"), pairs(&[]));
+        fake.throttle(1, 9.0);
+        let wait = Trouble::Wait { platform: NAME, for_: Duration::from_secs(9) };
+        assert_eq!(view.read().await.unwrap_err(), wait);
+        let contents = view.read().await.unwrap();
+        fake.throttle(1, 9.0);
+        assert_eq!(view.write_after(&contents, &[("A", Some("1"))]).await.unwrap_err(), wait);
     }
 
     #[tokio::test]
     async fn unauthorised() {
         let (fake, view) = start().await;
-        fake.revoke("token");
+        fake.revoke("secret-1");
         assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Heroku.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
     }
 
     #[tokio::test]
     async fn forbidden() {
         let (fake, view) = start().await;
-        fake.add_token("reads", Reach::of("user-1", &["acme"]).reading());
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
+        fake.add_token("secret-2", HerokuToken { read_only: true, ..reach() });
+        let said = view.with_token("secret-2").write(&[("A", Some("1"))]).await.unwrap();
         assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
     }
 
     #[tokio::test]
     async fn unknown_project_or_environment() {
         let (_fake, view) = start().await;
-        for project in ["app-9", "../apps", ""] {
+        for project in ["app-9", "../account", ""] {
             assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
         }
         let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
@@ -351,8 +349,31 @@ mod tests {
     #[tokio::test]
     async fn reserved_names_are_left_alone() {
         let (fake, view) = start().await;
-        fake.set("app-1", "HEROKU_APP_NAME", "x");
+        fake.set("app-1", "HEROKU_APP_NAME", "shop");
         view.push(&[("HEROKU_SLUG", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("app-1"), pairs(&[("HEROKU_APP_NAME", "x")]));
+        assert_eq!(fake.values("app-1"), pairs(&[("HEROKU_APP_NAME", "shop")]));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_connected_by_its_owners_consent() {
+        let (fake, view) = start().await;
+        let redirect = "http://127.0.0.1:9/callback";
+        fake.add_client(OAuthClient::new("client", "secret", redirect));
+        fake.consent_as(reach());
+        let client = Client { id: "client".into(), secret: "secret".into(), slug: None };
+        let authorization = Authorization { state: "state-1", challenge: "unused", redirect_uri: redirect };
+        let page = Heroku.authorize_url(&client, &authorization, &view.egress).unwrap();
+        let denied = follow(&page, &fake.id.origin(), "deny").await;
+        assert_eq!(parameter(&denied, "error").as_deref(), Some("access_denied"));
+        let back = follow(&page, &fake.id.origin(), "allow").await;
+        assert_eq!(parameter(&back, "state").as_deref(), Some("state-1"));
+        let code = SecretString::from(parameter(&back, "code").unwrap());
+        let exchange = || Heroku.exchange(&client, &code, &client.secret, redirect, &view.egress);
+        let tokens = exchange().await.unwrap();
+        assert_eq!(tokens.lives, Some(jiff::SignedDuration::from_secs(28_799)));
+        assert_eq!(tokens.user_id.as_deref(), Some("user-1"));
+        assert_eq!(exchange().await.unwrap_err(), OAuthError::InvalidGrant);
+        let fresh = Heroku.refresh(&client, &tokens.refresh.unwrap(), &view.egress).await.unwrap();
+        view.with_token(disclose(&fresh.access)).wrote(&[("A", Some("1"))]).await;
     }
 }

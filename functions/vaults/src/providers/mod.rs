@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //! A [`Provider`] holds no state and speaks only through a [`Session`]. It says what it can do ([`Abilities`]), so that the
-//! planner and the executor need no special cases; whose token it is given ([`Provider::account`]); which projects there
+//! planner and the executor need no special cases; whose token it is given ([`Provider::accounts`]); which projects there
 //! are; what is in one environment of a project ([`Provider::read`]); and it writes a batch of changes to that environment
 //! and to no other ([`Provider::write`]), telling for every name what became of it. One that customers connect by OAuth
 //! says how ([`Provider::oauth`]).
@@ -11,7 +11,7 @@
 //! environment of a record that covers several. A provider never writes to a name that it was not told to, and whatever
 //! it cannot do without touching another environment it refuses.
 //!
-//! To add a provider: write its file, name it in [`ALL`], write its fake.
+//! To add a provider: write its file, name it in `ALL`, write its fake.
 
 mod cloudflare;
 mod fly;
@@ -256,17 +256,6 @@ pub trait Provider: Send + Sync {
     }
 }
 
-/// The environments of projects that have but one.
-const ONE_ENVIRONMENT: &[&str] = &["production"];
-
-/// Refuses every environment but the one that a platform's projects have.
-fn one_environment(platform: &'static str, place: &Place) -> Result<(), Trouble> {
-    if ONE_ENVIRONMENT.contains(&place.environment.as_str()) {
-        return Ok(());
-    }
-    Err(Trouble::NotFound(format!("A project of {platform} has one environment: {}.", ONE_ENVIRONMENT.join(", "))))
-}
-
 /// True for `prefix` itself and for a name that begins with it and `_`, however it is written.
 fn has_prefix(name: &str, prefix: &str) -> bool {
     let head = name.get(..prefix.len());
@@ -279,6 +268,19 @@ fn segment(text: &str) -> String {
     let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     // A URL's dots are steps, encoded or not.
     if encoded.is_empty() || encoded.trim_matches('.').is_empty() { "-".into() } else { encoded.replace('+', "%20") }
+}
+
+/// For a provider whose projects are one environment each: refuses any other.
+fn only_environment(entry: &Entry, place: &Place) -> Result<(), Trouble> {
+    let known = entry.abilities.environments;
+    if known.contains(&place.environment.as_str()) {
+        return Ok(());
+    }
+    Err(Trouble::NotFound(format!(
+        "At {} a project is one environment, {}. Use another project for another environment.",
+        entry.display_name,
+        known.join(", ")
+    )))
 }
 
 /// What was written of a batch; or that the platform asks to wait, if that is all it said.
@@ -302,5 +304,45 @@ impl Brake {
         let result = call.await;
         self.0 = result.as_ref().err().filter(|trouble| trouble.ends_batch()).cloned();
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_are_told_apart_and_can_be_connected() {
+        for provider in all() {
+            let entry = provider.entry();
+            let found = named(entry.name).map(Provider::entry);
+            assert!(found.is_some_and(|found| std::ptr::eq(found, entry)), "{}: a name is given twice", entry.name);
+            assert!(entry.token_help.is_some() || provider.oauth().is_some(), "{}", entry.name);
+            assert!(entry.abilities.sets_at_once > 0 && entry.abilities.deletes_at_once > 0, "{}", entry.name);
+            for environment in entry.abilities.environments {
+                assert_eq!(provider.environment(environment), *environment, "{}", entry.name);
+            }
+            assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
+        }
+        assert!(named("nowhere").is_none());
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        for text in ["..", ".", "", "a/b", "a?b", "a#b", "a b", "%2e%2e", "ä"] {
+            let url = url::Url::parse(&format!("https://example.com/one/{}/two", segment(text))).unwrap();
+            let segments: Vec<&str> = url.path_segments().unwrap().collect();
+            assert_eq!((segments.len(), segments[0], segments[2], url.query()), (3, "one", "two", None), "{text}");
+        }
+        assert_eq!(segment("prj_1-x.y"), "prj_1-x.y");
+    }
+
+    #[test]
+    fn a_prefix_is_a_whole_word() {
+        for (name, expected) in
+            [("VERCEL", true), ("vercel_url", true), ("VERCELLI", false), ("MY_VERCEL", false), ("", false)]
+        {
+            assert_eq!(has_prefix(name, "VERCEL"), expected, "{name}");
+        }
     }
 }

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use axum::http::Method;
 use futures::FutureExt as _;
+use futures::future::join_all;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,14 +35,16 @@ use url::Url;
 use super::halves::{Called, by_halves};
 use super::oauth::Grant;
 use super::{
-    Abilities, Account, Authorization, Brake, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place,
-    Project, Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
+    Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
+    Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
 };
 
 const NAME: &str = "Netlify";
 /// Every context but `all` and single branches.
 const CONTEXTS: &[&str] = &["production", "deploy-preview", "branch-deploy", "dev", "dev-server"];
 const PAGE: usize = 100;
+/// So many values are written at the same time, since each takes a call.
+const AT_ONCE: usize = 4;
 /// Longer lists than this are not Netlify's.
 const MOST_PAGES: usize = 1_000;
 /// A variable's usual scopes: all of them.
@@ -242,31 +245,43 @@ struct Writer<'a> {
 impl Writer<'_> {
     async fn write(&self, batch: &[Change], known: &BTreeMap<String, EnvVar>) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
-        let mut created = Vec::new();
-        let mut calls = Brake::default();
+        let (mut created, mut single) = (Vec::new(), Vec::new());
         for change in batch {
-            let key = &change.name;
-            let result = match self.step(change, known.get(key)) {
-                Step::Create(value) => {
-                    created.push((change, json!({ "key": key, "values": [value] })));
-                    continue;
-                }
-                Step::Nothing => Ok(None),
-                Step::Refuse(why) => Err(Trouble::Refused(why.into())),
-                Step::Set(value) => calls.run(self.change(Method::PATCH, key, &json!(value))).await,
-                Step::Split(variable, value) => {
-                    let body = variable.split(self.context, value);
-                    calls.run(self.change(Method::PUT, key, &body)).await
-                }
-                Step::Drop(id) => calls.run(self.delete(&format!("/{}/value/{}", segment(key), segment(&id)))).await,
-                Step::Delete => calls.run(self.delete(&format!("/{}", segment(key)))).await,
+            match self.step(change, known.get(&change.name)) {
+                Step::Create(value) => created.push((change, json!({ "key": change.name, "values": [value] }))),
+                step => single.push((change, step)),
+            }
+        }
+        let mut stopped: Option<Trouble> = None;
+        for few in single.chunks(AT_ONCE) {
+            let results = match &stopped {
+                Some(trouble) => vec![Err(trouble.clone()); few.len()],
+                None => join_all(few.iter().map(|(change, step)| self.take(&change.name, step))).await,
             };
-            outcomes.push(Outcome { name: key.clone(), result });
+            let ending = results.iter().filter_map(|result| result.as_ref().err()).find(|trouble| trouble.ends_batch());
+            stopped = ending.cloned().or(stopped);
+            let outcome =
+                |((change, _), result): (&(&Change, Step<'_>), _)| Outcome { name: change.name.clone(), result };
+            outcomes.extend(few.iter().zip(results).map(outcome));
         }
         let said = by_halves(&created, |part| self.create(part).boxed()).await;
         let outcome = |((change, _), result): (&(&Change, Json), _)| Outcome { name: change.name.clone(), result };
         outcomes.extend(created.iter().zip(said).map(outcome));
         outcomes
+    }
+
+    /// Takes a step that is a call of its own.
+    async fn take(&self, key: &str, step: &Step<'_>) -> Result<Option<String>, Trouble> {
+        match step {
+            Step::Nothing | Step::Create(_) => Ok(None),
+            Step::Refuse(why) => Err(Trouble::Refused((*why).into())),
+            Step::Set(value) => self.change(Method::PATCH, key, &json!(value)).await,
+            Step::Split(variable, value) => {
+                self.change(Method::PUT, key, &variable.split(self.context, value.as_ref())).await
+            }
+            Step::Drop(id) => self.delete(&format!("/{}/value/{}", segment(key), segment(id))).await,
+            Step::Delete => self.delete(&format!("/{}", segment(key))).await,
+        }
     }
 
     fn step<'v>(&self, change: &Change, variable: Option<&'v EnvVar>) -> Step<'v> {
@@ -359,7 +374,7 @@ impl EnvVar {
     }
 
     /// The same variable with its value for `all` spelled out, and `value` for `context`, if any.
-    fn split(&self, context: &Context, value: Option<Value>) -> Json {
+    fn split(&self, context: &Context, value: Option<&Value>) -> Json {
         let old = self.for_all().and_then(|value| value.value.clone()).unwrap_or_default();
         let others = CONTEXTS.iter().filter(|name| **name != context.name);
         let mut values: Vec<Json> = others.map(|name| json!({ "context": name, "value": old })).collect();
@@ -697,13 +712,16 @@ mod tests {
         assert_eq!(view.write(&[("A", Some("1"))]).await.unwrap_err(), wait(23));
         fake.throttle("GET", 1, -5);
         assert_eq!(view.read().await.unwrap_err(), wait(1));
-        fake.add_variable("site-1", Fixed::of("B", &[("production", "1")]));
-        fake.add_variable("site-1", Fixed::of("C", &[("production", "1")]));
-        fake.throttle("PATCH", 1, 5);
-        let said = view.write(&[("A", Some("1")), ("B", Some("2")), ("C", Some("2"))]).await.unwrap();
-        assert_eq!((&said["B"], &said["C"]), (&Err(wait(5)), &Err(wait(5))));
-        assert!(said["A"].is_ok());
-        assert_eq!(fake.host.requests().iter().filter(|request| request.method == "PATCH").count(), 1);
+        let names = ["B", "C", "D", "E", "F", "G"];
+        for name in names {
+            fake.add_variable("site-1", Fixed::of(name, &[("production", "1")]));
+        }
+        fake.throttle("PATCH", 9, 5);
+        let changes: Vec<(&str, Option<&str>)> = ["A"].iter().chain(&names).map(|name| (*name, Some("2"))).collect();
+        let said = view.write(&changes).await.unwrap();
+        assert!(said["A"].is_ok() && names.iter().all(|name| said[*name] == Err(wait(5))), "{said:?}");
+        // Those that were under way, and no more.
+        assert_eq!(fake.host.requests().iter().filter(|request| request.method == "PATCH").count(), AT_ONCE);
     }
 
     #[tokio::test]

@@ -146,7 +146,12 @@ impl Provider for Railway {
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
         let scope = Scope::of(session, place).await?;
         let values = scope.values(session).await?;
-        let marks = scope.marks(session).await?;
+        let (marks, hides_names) = match scope.marks(session).await {
+            Ok(marks) => (marks, false),
+            // Without them it is not certain that every sealed name shows.
+            Err(Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::NotFound(_)) => (BTreeMap::new(), true),
+            Err(trouble) => return Err(trouble),
+        };
         let sealed = marks.iter().filter(|(_, mark)| mark.is_sealed).map(|(name, _)| (name.clone(), None));
         let all: BTreeMap<String, Option<String>> = sealed.chain(values).collect();
         let mut variables = BTreeMap::new();
@@ -156,7 +161,7 @@ impl Provider for Railway {
             let handle = json!(value.is_none());
             variables.insert(name, Variable { value, marker: mark.map(|mark| mark.updated_at.clone()), handle });
         }
-        Ok(Contents { variables, hides_names: false })
+        Ok(Contents { variables, hides_names })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -971,6 +976,16 @@ mod tests {
         assert_eq!((mutations(&fake), view.marker("KEY").await), (0, ledger["KEY"].marker.clone()));
         fake.set_variable("p-1", "e-prod", Some("s-web"), ("KEY", "theirs"), true);
         assert_eq!(view.push(&source, &mut ledger, Deletions::All).await.to_update, ["KEY"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_deleted_where_names_are_hidden() {
+        let (fake, view) = start().await;
+        fake.set_variable("p-1", "e-prod", Some("s-web"), ("OLD", "1"), false);
+        fake.hide_marks();
+        assert!(view.read().await.unwrap().hides_names);
+        view.push(&[("NEW", "2")], &mut Ledger::new(), Deletions::All).await;
+        assert_eq!(fake.values("p-1", "e-prod", Some("s-web")), pairs(&[("NEW", "2"), ("OLD", "1")]));
     }
 
     #[tokio::test]

@@ -27,8 +27,8 @@ use shared::egress::{Answer, Outgoing, Upstream};
 
 use super::halves::{Called, by_halves};
 use super::{
-    Abilities, Account, Change, Contents, Entry, ONE_ENVIRONMENT, Outcome, Place, Project, Provider, Session, Trouble,
-    Variable, has_prefix, one_environment, segment, settle,
+    Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
+    has_prefix, only_environment, segment, settle,
 };
 
 const NAME: &str = "Supabase";
@@ -44,7 +44,7 @@ static ENTRY: Entry = Entry {
     ),
     abilities: Abilities {
         readable: false,
-        environments: ONE_ENVIRONMENT,
+        environments: &["production"],
         sets_at_once: MOST,
         deletes_at_once: MOST,
         mixed: false,
@@ -91,14 +91,14 @@ impl Provider for Supabase {
     }
 
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let variable = |marker| Variable { value: None, marker, handle: Json::Null };
         let listed = list(session, place).await?.into_iter();
         Ok(Contents { variables: listed.map(|(name, marker)| (name, variable(marker))).collect(), hides_names: false })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
-        one_environment(NAME, place)?;
+        only_environment(&ENTRY, place)?;
         let (mut sets, mut deletes) = (Vec::new(), Vec::new());
         for change in batch {
             match &change.value {

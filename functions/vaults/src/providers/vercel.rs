@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use futures::FutureExt as _;
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -39,6 +40,8 @@ const TARGETS: &[&str] = &["production", "preview", "development"];
 const PAGE: &str = "100";
 /// Longer lists than this are not Vercel's.
 const MOST_PAGES: usize = 1_000;
+/// So many values are asked for at the same time, where the list does not give them.
+const AT_ONCE: usize = 8;
 
 static ENTRY: Entry = Entry {
     name: "vercel",
@@ -105,19 +108,17 @@ impl Provider for Vercel {
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
         let target = Target::of(session, place).await?;
         let (records, hides_names) = records(session, place).await?;
+        let own =
+            |record: &Record| record.kind != "system" && !self.reserves(&record.key) && target.is_covered_by(record);
+        let mut records: Vec<Record> = records.into_iter().filter(own).collect();
+        reveal(session, place, &mut records).await?;
         let mut variables = BTreeMap::new();
         for record in records {
-            if record.kind == "system" || self.reserves(&record.key) || !target.is_covered_by(&record) {
-                continue;
-            }
-            let value = match (record.is_secret(), record.is_readable()) {
-                (true, _) => None,
-                (false, true) => Some(record.value.clone().unwrap_or_default()),
-                (false, false) => Some(decrypted(session, place, &record.id).await?),
-            };
+            let shown = !record.is_secret();
+            let value = shown.then(|| SecretString::from(record.value.clone().unwrap_or_default()));
             let marker = record.marker();
             let handle = serde_json::to_value(Handle::from(&record)).unwrap_or_default();
-            variables.insert(record.key, Variable { value: value.map(SecretString::from), marker, handle });
+            variables.insert(record.key, Variable { value, marker, handle });
         }
         Ok(Contents { variables, hides_names })
     }
@@ -480,8 +481,21 @@ async fn records(session: &Session<'_>, place: &Place) -> Result<(Vec<Record>, b
     Ok((all, true))
 }
 
-async fn decrypted(session: &Session<'_>, place: &Place, id: &str) -> Result<String, Trouble> {
-    let path = format!("/v1/projects/{}/env/{}", segment(&place.project_id), segment(id));
+/// Asks one by one, a few at a time, for the values that the list gave only as they are stored.
+async fn reveal(session: &Session<'_>, place: &Place, records: &mut [Record]) -> Result<(), Trouble> {
+    let mut closed: Vec<&mut Record> =
+        records.iter_mut().filter(|record| !record.is_secret() && !record.is_readable()).collect();
+    for few in closed.chunks_mut(AT_ONCE) {
+        let values = try_join_all(few.iter().map(|record| decrypted(session, place, record.id.clone()))).await?;
+        for (record, value) in few.iter_mut().zip(values) {
+            record.value = Some(value);
+        }
+    }
+    Ok(())
+}
+
+async fn decrypted(session: &Session<'_>, place: &Place, id: String) -> Result<String, Trouble> {
+    let path = format!("/v1/projects/{}/env/{}", segment(&place.project_id), segment(&id));
     let record: Record = succeed(session, request(session, Method::GET, &path)).await?;
     record.value.ok_or_else(|| Trouble::unreadable(NAME))
 }
@@ -631,7 +645,11 @@ async fn own_accounts(session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
         if let Some(until) = &until {
             request = request.query(&[("until", until)]);
         }
-        let page: TeamPage = succeed(session, request).await?;
+        let page: TeamPage = match succeed(session, request).await {
+            // An integration that was installed on the user's own account.
+            Err(Trouble::Forbidden(_)) => break,
+            page => page?,
+        };
         accounts.extend(page.teams.into_iter().map(|team| team.account(Some(user.id.clone()))));
         until = page.pagination.and_then(Pagination::following);
         if until.is_none() {
@@ -965,6 +983,27 @@ mod tests {
         let trouble = view.write(&[("A", Some("new-value"))]).await.unwrap_err();
         assert_eq!(trouble, Trouble::Wait { platform: NAME, for_: Duration::from_secs(7) });
         assert_eq!(fake.values("prj_1", "production"), pairs(&[("A", "old"), ("B", "2")]));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_made_good_by_the_next_run() {
+        let (fake, view) = start().await;
+        let source = [("A", "new"), ("B", "1")];
+        // First that the shared record was taken off, then that the new ones were made.
+        for lost in ["/v9/projects/", "/v10/projects/"] {
+            fake.add_record("prj_1", Fixed::of("A", "old", &["production", "preview"]));
+            let contents = view.read().await.unwrap();
+            fake.host.faults().next_on(lost, 1, fakes::Fault::LoseAnswer);
+            let changes = [("A", Some("new")), ("B", Some("1"))];
+            let said = view.write_after(&contents, &changes).await.unwrap();
+            assert!(matches!(said["A"], Err(Trouble::Down(_))), "{said:?}");
+            view.push(&source, &mut Ledger::new(), Deletions::None).await;
+            assert_eq!(fake.values("prj_1", "production"), pairs(&source));
+            assert_eq!(fake.values("prj_1", "preview"), pairs(&[("A", "old")]));
+            view.push(&[], &mut Ledger::new(), Deletions::All).await;
+            view.of("preview").push(&[], &mut Ledger::new(), Deletions::All).await;
+            assert_eq!(fake.records("prj_1").len(), 0);
+        }
     }
 
     #[tokio::test]

@@ -1,46 +1,61 @@
-//! Heroku: accounts, and apps with config vars and add-ons.
+//! Heroku: apps with config vars, and its authorization server.
 //!
-//! What it reproduces, and from where (Heroku's Platform API reference, version 3):
-//! - The version stands in `Accept`; without it nothing is answered.
-//! - `PATCH …/config-vars` takes a map: null deletes, what is not named stays, one bad name refuses it whole. Each one that
-//!   is accepted is a release, which restarts the app's dynos.
-//! - Add-ons attach config vars of their own. Nobody can write or delete those: a map with one of them is refused.
-//! - Lists come in ranges: a 206 tells the next one in `Next-Range`.
-//! - 429 has the id `rate_limit`, and no `Retry-After`.
-//!
-//! From reports alone: the words of the errors.
+//! What it reproduces, and from where (Heroku's platform API reference and its article on OAuth):
+//! - Every call names version 3 in `Accept`. Errors are `{"id", "message"}`.
+//! - `PATCH /apps/{app}/config-vars` takes a map; null deletes. It is done whole or refused whole, and restarts the app
+//!   once.
+//! - Lists come in ranges: 206 with `Next-Range`, which is sent back as `Range`.
+//! - The redirect address is the one that the client has; a token lives eight hours, its refresh token stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, State as Extracted};
+use axum::extract::{OriginalUri, Path, State as Extracted};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::gate::{Gate, Reach};
+use super::OAuthClient;
+use super::consent::{Consent, Wish, back, oauth_error};
 use crate::host::Host;
-use crate::wire::{Refused, bearer, header, json as json_answer, lock, with_headers};
-
-const VERSION: &str = "application/vnd.heroku+json; version=3";
+use crate::wire::{
+    Refused, Throttle, bearer, form, header, json as json_answer, lock, plain, text, whole_seconds, with_headers,
+};
 
 /// Heroku.
 #[derive(Clone, Debug)]
 pub struct Heroku {
     /// Stands for `https://api.heroku.com`.
     pub host: Host,
+    /// Stands for `https://id.heroku.com`.
+    pub id: Host,
     state: Shared,
+}
+
+/// A token, and what it reaches.
+#[derive(Clone, Debug, Default)]
+pub struct HerokuToken {
+    /// The user's id.
+    pub user: String,
+    /// True if it may not write.
+    pub read_only: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
 
 #[derive(Debug, Default)]
 struct State {
-    gate: Gate,
+    page: usize,
+    tokens: HashMap<String, HerokuToken>,
+    refresh_tokens: HashMap<String, HerokuToken>,
     apps: Vec<App>,
+    throttle: Throttle,
+    consent: Consent,
+    consenting: HerokuToken,
 }
 
 #[derive(Clone, Debug)]
@@ -48,81 +63,82 @@ struct App {
     id: String,
     name: String,
     owner: String,
-    variables: BTreeMap<String, String>,
-    attached: Vec<String>,
-    releases: usize,
+    config: BTreeMap<String, String>,
+    restarts: usize,
 }
 
 impl Heroku {
-    /// Starts a server that knows no key.
+    /// Starts a server that knows no token.
     ///
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> io::Result<Self> {
         let state = Shared::default();
-        let router = Router::new().fallback(api).with_state(Arc::clone(&state));
-        Ok(Self { host: Host::start(router).await?, state })
+        lock(&state).page = 200;
+        let api = Router::new().fallback(api).with_state(Arc::clone(&state));
+        let id = Router::new()
+            .route("/oauth/authorize", get(authorize))
+            .route("/oauth/token", post(token))
+            .route("/consent/{number}/{decision}", get(decide))
+            .with_state(Arc::clone(&state));
+        Ok(Self { host: Host::start(api).await?, id: Host::start(id).await?, state })
     }
 
-    /// Adds an API key. The accounts that it reaches are the owners of apps: the user, and teams.
-    pub fn add_token(&self, token: &str, reach: Reach) {
-        lock(&self.state).gate.add(token, reach);
+    /// Adds a token.
+    pub fn add_token(&self, token: &str, reach: HerokuToken) {
+        lock(&self.state).tokens.insert(token.to_owned(), reach);
     }
 
-    /// Takes an API key away.
+    /// Takes a token away.
     pub fn revoke(&self, token: &str) {
-        lock(&self.state).gate.revoke(token);
+        lock(&self.state).tokens.remove(token);
     }
 
-    /// Adds an app.
+    /// Adds an app of a user.
     pub fn add_app(&self, id: &str, name: &str, owner: &str) {
-        lock(&self.state).apps.push(App {
-            id: id.into(),
-            name: name.into(),
-            owner: owner.into(),
-            variables: BTreeMap::new(),
-            attached: Vec::new(),
-            releases: 0,
-        });
+        let config = BTreeMap::new();
+        lock(&self.state).apps.push(App { id: id.into(), name: name.into(), owner: owner.into(), config, restarts: 0 });
+    }
+
+    /// Lists come in ranges of so many.
+    pub fn page_by(&self, size: usize) {
+        lock(&self.state).page = size;
     }
 
     /// Sets a config var as somebody else does.
     pub fn set(&self, app: &str, name: &str, value: &str) {
         if let Some(app) = lock(&self.state).apps.iter_mut().find(|one| one.id == app) {
-            app.variables.insert(name.into(), value.into());
+            app.config.insert(name.to_owned(), value.to_owned());
         }
     }
 
-    /// Sets a config var as an add-on does.
-    pub fn attach(&self, app: &str, name: &str, value: &str) {
-        self.set(app, name, value);
-        if let Some(app) = lock(&self.state).apps.iter_mut().find(|one| one.id == app) {
-            app.attached.push(name.into());
-        }
-    }
-
-    /// The config vars of an app by name.
+    /// The config vars of an app.
     #[must_use]
     pub fn values(&self, app: &str) -> Vec<(String, String)> {
         let state = lock(&self.state);
         let found = state.apps.iter().find(|one| one.id == app);
-        found.map(|app| app.variables.clone()).unwrap_or_default().into_iter().collect()
+        found.map(|app| app.config.clone()).unwrap_or_default().into_iter().collect()
     }
 
-    /// How often the dynos of an app were restarted for its config vars.
+    /// How often an app was restarted.
     #[must_use]
-    pub fn releases(&self, app: &str) -> usize {
-        lock(&self.state).apps.iter().find(|one| one.id == app).map_or(0, |app| app.releases)
+    pub fn restarts(&self, app: &str) -> usize {
+        lock(&self.state).apps.iter().find(|one| one.id == app).map_or(0, |app| app.restarts)
     }
 
-    /// Lists come so many in a range, however many are asked for.
-    pub fn page_by(&self, size: usize) {
-        lock(&self.state).gate.page = size;
+    /// Refuses the next `count` requests with 429, asking to wait `seconds`.
+    pub fn throttle(&self, count: usize, seconds: f64) {
+        lock(&self.state).throttle.set(count, seconds);
     }
 
-    /// Refuses the next `count` requests of this method with 429.
-    pub fn throttle(&self, method: &str, count: usize) {
-        lock(&self.state).gate.throttle(method, count, 0);
+    /// Adds an OAuth client.
+    pub fn add_client(&self, client: OAuthClient) {
+        lock(&self.state).consent.add_client(client);
+    }
+
+    /// Who consents from now on.
+    pub fn consent_as(&self, reach: HerokuToken) {
+        lock(&self.state).consenting = reach;
     }
 }
 
@@ -130,8 +146,65 @@ fn refused(status: StatusCode, id: &str, message: &str) -> Response {
     json_answer(status, &json!({ "id": id, "message": message }))
 }
 
-fn not_found() -> Refused {
-    refused(StatusCode::NOT_FOUND, "not_found", "Couldn't find that app.").into()
+async fn authorize(Extracted(state): Extracted<Shared>, OriginalUri(uri): OriginalUri) -> Response {
+    let fields = form(uri.query().unwrap_or_default().as_bytes());
+    let mut state = lock(&state);
+    let Some(client) = state.consent.client(text(&fields, "client_id")).cloned() else {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", "The client is unknown.\n");
+    };
+    let wish = Wish {
+        client_id: client.id,
+        redirect_uri: client.redirect_uri,
+        state: Some(text(&fields, "state").to_owned()).filter(|state| !state.is_empty()),
+        ..Wish::default()
+    };
+    state.consent.page("Heroku", wish)
+}
+
+async fn decide(Extracted(state): Extracted<Shared>, Path((number, decision)): Path<(usize, String)>) -> Response {
+    let mut state = lock(&state);
+    let Some(wish) = state.consent.wish(number) else { return StatusCode::NOT_FOUND.into_response() };
+    let mut pairs: Vec<(&str, &str)> = wish.state.as_deref().map(|state| ("state", state)).into_iter().collect();
+    if decision != "allow" {
+        pairs.push(("error", "access_denied"));
+        return back(&wish.redirect_uri, &pairs);
+    }
+    let code = state.consent.code(wish.clone());
+    pairs.push(("code", &code));
+    back(&wish.redirect_uri, &pairs)
+}
+
+async fn token(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut fields = form(&body);
+    let mut state = lock(&state);
+    let invalid = || Refused::from(oauth_error(StatusCode::BAD_REQUEST, "invalid_grant"));
+    let granted = state.consent.caller(&headers, &fields).and_then(|client| match text(&fields, "grant_type") {
+        "authorization_code" => {
+            // The address is the client's, whatever is sent.
+            fields.insert("redirect_uri".into(), json!(client.redirect_uri));
+            let number = state.consent.number();
+            state
+                .consent
+                .redeem(&client, &fields)
+                .map(|_| (state.consenting.clone(), format!("heroku-refresh-{number}")))
+        }
+        "refresh_token" => {
+            let refresh = text(&fields, "refresh_token");
+            let known = state.refresh_tokens.get(refresh).cloned();
+            known.map(|reach| (reach, refresh.to_owned())).ok_or_else(invalid)
+        }
+        _ => Err(oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type").into()),
+    });
+    let (reach, refresh) = match granted {
+        Ok(granted) => granted,
+        Err(refused) => return refused.into_response(),
+    };
+    let access = format!("heroku-access-{}", state.consent.number());
+    state.tokens.insert(access.clone(), reach.clone());
+    state.refresh_tokens.insert(refresh.clone(), reach.clone());
+    let answer = json!({ "access_token": access, "expires_in": 28_799, "refresh_token": refresh,
+        "token_type": "Bearer", "user_id": reach.user, "session_nonce": null });
+    json_answer(StatusCode::OK, &answer)
 }
 
 async fn api(
@@ -142,93 +215,84 @@ async fn api(
     body: Bytes,
 ) -> Response {
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
-    lock(&state).answer(&method, &path, &headers, &body).unwrap_or_else(IntoResponse::into_response)
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    lock(&state).answer(&method, &path, &headers, &body)
 }
 
 impl State {
-    fn answer(
-        &mut self,
-        method: &Method,
-        path: &[&str],
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Response, Refused> {
-        if header(headers, "accept") != Some(VERSION) {
-            return Err(refused(StatusCode::BAD_REQUEST, "bad_version", "Please specify a version.").into());
+    fn answer(&mut self, method: &Method, path: &[&str], headers: &HeaderMap, body: &Value) -> Response {
+        if header(headers, "accept") != Some("application/vnd.heroku+json; version=3") {
+            return refused(StatusCode::BAD_REQUEST, "bad_version", "Please specify a version");
         }
-        let Some(reach) = self.gate.reach(bearer(headers)) else {
-            return Err(refused(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid credentials provided.").into());
+        let Some(token) = bearer(headers).and_then(|token| self.tokens.get(token)).cloned() else {
+            return refused(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid credentials provided.");
         };
-        if self.gate.throttled(method).is_some() {
+        if let Some(seconds) = self.throttle.take() {
             let answer =
-                refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "Your account reached the API rate limit.");
-            return Err(with_headers(answer, [("ratelimit-remaining", "0".to_owned())]).into());
+                refused(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "Your account reached the API rate limit");
+            return with_headers(answer, [("retry-after", whole_seconds(seconds))]);
         }
-        if reach.read_only && method != Method::GET {
-            return Err(refused(StatusCode::FORBIDDEN, "forbidden", "You do not have access to this.").into());
+        if token.read_only && *method != Method::GET {
+            return refused(StatusCode::FORBIDDEN, "forbidden", "You do not have access to this.");
         }
+        let not_found = || refused(StatusCode::NOT_FOUND, "not_found", "Couldn't find that app.");
         match (method.as_str(), path) {
             ("GET", ["account"]) => {
-                let account = json!({ "id": reach.user, "email": format!("{}@example.com", reach.user), "name": null });
-                Ok(json_answer(StatusCode::OK, &account))
+                let email = format!("{}@example.com", token.user);
+                json_answer(StatusCode::OK, &json!({ "id": token.user, "email": email, "name": null }))
             }
-            ("GET", ["apps"]) => {
-                let own = self.apps.iter().filter(|app| reach.has(&app.owner));
-                let all: Vec<Value> = own.map(|app| json!({ "id": app.id, "name": app.name })).collect();
-                Ok(self.ranged(&all, headers))
-            }
-            (_, ["apps", id, rest @ ..]) => {
-                let known = |app: &App| (app.id == *id || app.name == *id) && reach.has(&app.owner);
-                let at = self.apps.iter().position(known).ok_or_else(not_found)?;
-                let app = self.apps.get_mut(at).ok_or_else(not_found)?;
-                match (method.as_str(), rest) {
-                    ("GET", ["config-vars"]) => Ok(json_answer(StatusCode::OK, &json!(app.variables))),
-                    ("PATCH", ["config-vars"]) => app.change(&serde_json::from_slice(body).unwrap_or_default()),
-                    ("GET", ["addons"]) => {
-                        let addons = app.attached.iter().map(|name| json!({ "id": name, "config_vars": [name] }));
-                        let addons: Vec<Value> = addons.collect();
-                        Ok(self.ranged(&addons, headers))
-                    }
-                    _ => Err(not_found()),
+            ("GET", ["apps"]) => self.list(&token, header(headers, "range").unwrap_or_default()),
+            (_, ["apps", id, "config-vars"]) => {
+                let own = |app: &&mut App| app.owner == token.user && (app.id == *id || app.name == *id);
+                let Some(app) = self.apps.iter_mut().find(own) else { return not_found() };
+                match method.as_str() {
+                    "GET" => json_answer(StatusCode::OK, &json!(app.config)),
+                    "PATCH" => app.change(body),
+                    _ => not_found(),
                 }
             }
-            _ => Err(not_found()),
+            _ => not_found(),
         }
     }
 
-    /// The range that is asked for: `id <start>..; max=<size>`.
-    fn ranged(&self, all: &[Value], headers: &HeaderMap) -> Response {
-        let range = header(headers, "range").unwrap_or("id ..; max=200");
-        let start = range.split([' ', '.']).nth(1).and_then(|start| start.parse().ok()).unwrap_or(0_usize);
-        let size = range.split("max=").nth(1).and_then(|size| size.parse().ok()).unwrap_or(200_usize);
-        let size = size.min(self.gate.page).min(1_000);
-        let shown: Vec<Value> = all.iter().skip(start).take(size).cloned().collect();
-        if start + size >= all.len() {
-            return json_answer(StatusCode::OK, &json!(shown));
+    fn list(&self, token: &HerokuToken, range: &str) -> Response {
+        let mut own: Vec<&App> = self.apps.iter().filter(|app| app.owner == token.user).collect();
+        own.sort_by(|one, two| one.id.cmp(&two.id));
+        // `id ]<last>..; max=200` goes on behind `<last>`.
+        let after = range.split_once(']').and_then(|(_, rest)| rest.split_once("..")).map(|(last, _)| last);
+        let rest: Vec<&App> = own.into_iter().filter(|app| after.is_none_or(|last| app.id.as_str() > last)).collect();
+        let shown = rest.iter().take(self.page);
+        let shown: Vec<Value> = shown
+            .map(|app| json!({ "id": app.id, "name": app.name, "buildpack_provided_description": "Ruby" }))
+            .collect();
+        let last = rest.get(self.page.saturating_sub(1)).map(|app| app.id.clone());
+        match last.filter(|_| rest.len() > self.page) {
+            Some(last) => {
+                let answer = json_answer(StatusCode::PARTIAL_CONTENT, &json!(shown));
+                with_headers(answer, [("next-range", format!("id ]{last}..; max={}", self.page))])
+            }
+            None => json_answer(StatusCode::OK, &json!(shown)),
         }
-        let answer = json_answer(StatusCode::PARTIAL_CONTENT, &json!(shown));
-        with_headers(answer, [("next-range", format!("id {}..; max={size}", start + size))])
     }
 }
 
 impl App {
-    fn change(&mut self, body: &Value) -> Result<Response, Refused> {
-        let bad = |message: &str| Refused::from(refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", message));
-        let changes = body.as_object().ok_or_else(|| bad("the body should be an object"))?;
-        let mut variables = self.variables.clone();
+    fn change(&mut self, body: &Value) -> Response {
+        let no_changes = Map::new();
+        let changes = body.as_object().unwrap_or(&no_changes);
+        let sound = |(name, value): (&String, &Value)| {
+            !name.is_empty() && !name.contains(['=', '-', ' ']) && (value.is_string() || value.is_null())
+        };
+        if changes.is_empty() || !changes.iter().all(sound) {
+            return refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", &format!("Invalid: {body}"));
+        }
         for (name, value) in changes {
-            if self.attached.contains(name) {
-                return Err(bad(&format!("Cannot overwrite attachment values {name}.")));
-            }
-            let sound = !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit());
             match value.as_str() {
-                Some(value) if sound => variables.insert(name.clone(), value.to_owned()),
-                None if sound && value.is_null() => variables.remove(name),
-                _ => return Err(bad(&format!("{name} = {value} is invalid"))),
+                Some(value) => self.config.insert(name.clone(), value.to_owned()),
+                None => self.config.remove(name),
             };
         }
-        self.variables = variables;
-        self.releases += 1;
-        Ok(json_answer(StatusCode::OK, &json!(self.variables)))
+        self.restarts += 1;
+        json_answer(StatusCode::OK, &json!(self.config))
     }
 }

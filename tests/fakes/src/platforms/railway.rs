@@ -108,6 +108,7 @@ struct State {
     deploys: Vec<(String, String)>,
     refused_names: Vec<String>,
     cannot_redeploy: bool,
+    hides_marks: bool,
     throttle: Throttle,
     has_retry_after: bool,
     consent: Consent,
@@ -255,6 +256,11 @@ impl Railway {
     /// From now on there is no deployment that could be repeated.
     pub fn never_deployed(&self) {
         lock(&self.state).cannot_redeploy = true;
+    }
+
+    /// From now on nobody may ask for an environment's details, only for its variables.
+    pub fn hide_marks(&self) {
+        lock(&self.state).hides_marks = true;
     }
 
     /// Refuses the next `count` requests with 429, asking to wait `seconds`, by `Retry-After` or by the reset alone.
@@ -440,10 +446,10 @@ impl State {
 
     /// The project, if the token sees it and its environment.
     fn project(&self, reach: &RailwayReach, id: &str, environment: Option<&str>) -> Result<usize, Failure> {
-        if let (RailwayReach::Project { environment: own, .. }, Some(environment)) = (reach, environment) {
-            if own != environment {
-                return Err(NOT_AUTHORIZED);
-            }
+        let is_narrow =
+            |environment: &str| matches!(reach, RailwayReach::Project { environment: own, .. } if own != environment);
+        if environment.is_some_and(is_narrow) {
+            return Err(NOT_AUTHORIZED);
         }
         let known = |project: &Project| {
             let has = |environment: &str| project.environments.iter().any(|(id, ..)| id == environment);
@@ -496,7 +502,7 @@ impl State {
                 let position = self.project(reach, field.text("id"), None)?;
                 self.projects.get(position).map(Project::shown).ok_or(NOT_AUTHORIZED)
             }
-            ("environment", _) => {
+            ("environment", _) if !self.hides_marks => {
                 let id = field.text("id");
                 let has = |project: &&Project| project.environments.iter().any(|(one, ..)| one == id);
                 let project = self.projects.iter().find(has).ok_or(NOT_AUTHORIZED)?;

@@ -1,15 +1,13 @@
-//! Render: owners, and services with environment variables.
+//! Render: services with environment variables.
 //!
-//! What it reproduces, and from where (Render's API reference and the sources of its clients):
-//! - Lists come in pages: an item is wrapped with a cursor, and the next page follows the cursor of the last item. Twenty
-//!   are on a page unless more are asked for, a hundred at most.
-//! - `PUT …/env-vars` replaces the whole list: what is not named is gone. `PUT` and `DELETE …/env-vars/{key}` touch one.
-//! - Empty values are refused.
-//! - 429 has `Ratelimit-Reset`, in seconds to go, and no `Retry-After`.
+//! What it reproduces, and from where (Render's API reference, and another product's use of it):
+//! - Lists are pairs of a thing and a cursor, in pages.
+//! - `PUT …/env-vars` replaces the whole list; `PUT` and `DELETE …/env-vars/{key}` one. An empty value is refused.
+//! - Nothing takes effect before `POST …/deploys`.
 //!
-//! From reports alone: the words of the errors.
+//! From reports alone: the words of errors, and that 429 has `Retry-After`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -20,9 +18,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::gate::{Gate, Reach};
 use crate::host::Host;
-use crate::wire::{Refused, bearer, form, json as json_answer, lock, text, with_headers};
+use crate::wire::{Throttle, bearer, form, json as json_answer, lock, text, whole_seconds, with_headers};
 
 /// Render.
 #[derive(Clone, Debug)]
@@ -32,13 +29,24 @@ pub struct Render {
     state: Shared,
 }
 
+/// An API key, and what it reaches.
+#[derive(Clone, Debug, Default)]
+pub struct RenderKey {
+    /// The ids of the workspaces that it reaches.
+    pub owners: Vec<String>,
+    /// True if it may not write.
+    pub read_only: bool,
+}
+
 type Shared = Arc<Mutex<State>>;
 
 #[derive(Debug, Default)]
 struct State {
-    gate: Gate,
+    page: usize,
+    keys: HashMap<String, RenderKey>,
     owners: Vec<(String, String)>,
     services: Vec<Service>,
+    throttle: Option<(String, Throttle)>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,8 +54,9 @@ struct Service {
     id: String,
     name: String,
     owner: String,
-    repository: Option<String>,
-    variables: BTreeMap<String, String>,
+    repo: Option<String>,
+    env: BTreeMap<String, String>,
+    deploys: usize,
 }
 
 impl Render {
@@ -57,67 +66,69 @@ impl Render {
     /// When no port can be bound.
     pub async fn start() -> io::Result<Self> {
         let state = Shared::default();
+        lock(&state).page = 100;
         let router = Router::new().fallback(api).with_state(Arc::clone(&state));
         Ok(Self { host: Host::start(router).await?, state })
     }
 
     /// Adds an API key.
-    pub fn add_token(&self, token: &str, reach: Reach) {
-        lock(&self.state).gate.add(token, reach);
+    pub fn add_key(&self, key: &str, reach: RenderKey) {
+        lock(&self.state).keys.insert(key.to_owned(), reach);
     }
 
     /// Takes an API key away.
-    pub fn revoke(&self, token: &str) {
-        lock(&self.state).gate.revoke(token);
+    pub fn revoke(&self, key: &str) {
+        lock(&self.state).keys.remove(key);
     }
 
-    /// Adds an owner: a workspace.
+    /// Adds a workspace.
     pub fn add_owner(&self, id: &str, name: &str) {
-        lock(&self.state).owners.push((id.into(), name.into()));
+        lock(&self.state).owners.push((id.to_owned(), name.to_owned()));
     }
 
-    /// Adds a service, and the address of the repository that it is built from.
-    pub fn add_service(&self, id: &str, name: &str, owner: &str, repository: Option<&str>) {
-        lock(&self.state).services.push(Service {
-            id: id.into(),
-            name: name.into(),
-            owner: owner.into(),
-            repository: repository.map(str::to_owned),
-            variables: BTreeMap::new(),
-        });
+    /// Adds a service of a workspace, and the address of the repository that it is built from.
+    pub fn add_service(&self, id: &str, name: &str, owner: &str, repo: Option<&str>) {
+        let (repo, env) = (repo.map(str::to_owned), BTreeMap::new());
+        let service = Service { id: id.into(), name: name.into(), owner: owner.into(), repo, env, deploys: 0 };
+        lock(&self.state).services.push(service);
+    }
+
+    /// Lists come so many on a page.
+    pub fn page_by(&self, size: usize) {
+        lock(&self.state).page = size;
     }
 
     /// Sets a variable as somebody else does.
     pub fn set(&self, service: &str, name: &str, value: &str) {
         if let Some(service) = lock(&self.state).services.iter_mut().find(|one| one.id == service) {
-            service.variables.insert(name.into(), value.into());
+            service.env.insert(name.to_owned(), value.to_owned());
         }
     }
 
-    /// The variables of a service by name.
+    /// The variables of a service.
     #[must_use]
     pub fn values(&self, service: &str) -> Vec<(String, String)> {
         let state = lock(&self.state);
         let found = state.services.iter().find(|one| one.id == service);
-        found.map(|service| service.variables.clone()).unwrap_or_default().into_iter().collect()
+        found.map(|service| service.env.clone()).unwrap_or_default().into_iter().collect()
     }
 
-    /// Refuses the next `count` requests of this method with 429; the limit ends in so many seconds.
-    pub fn throttle(&self, method: &str, count: usize, seconds: i64) {
-        lock(&self.state).gate.throttle(method, count, seconds);
+    /// How often a service was deployed.
+    #[must_use]
+    pub fn deploys(&self, service: &str) -> usize {
+        lock(&self.state).services.iter().find(|one| one.id == service).map_or(0, |service| service.deploys)
+    }
+
+    /// Refuses the next `count` requests of this method with 429, asking to wait `seconds`.
+    pub fn throttle(&self, method: &str, count: usize, seconds: f64) {
+        let mut throttle = Throttle::default();
+        throttle.set(count, seconds);
+        lock(&self.state).throttle = Some((method.to_owned(), throttle));
     }
 }
 
 fn refused(status: StatusCode, message: &str) -> Response {
-    json_answer(status, &json!({ "id": "error-1", "message": message }))
-}
-
-fn bad(message: &str) -> Refused {
-    refused(StatusCode::BAD_REQUEST, message).into()
-}
-
-fn not_found() -> Refused {
-    refused(StatusCode::NOT_FOUND, "not found").into()
+    json_answer(status, &json!({ "id": "request", "message": message }))
 }
 
 async fn api(
@@ -129,28 +140,8 @@ async fn api(
 ) -> Response {
     let query = form(uri.query().unwrap_or_default().as_bytes());
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
-    lock(&state).answer(&method, &path, &query, &headers, &body).unwrap_or_else(IntoResponse::into_response)
-}
-
-/// A page of `items`, each under `name` and with its cursor.
-fn paged(items: Vec<Value>, name: &str, query: &Map<String, Value>) -> Response {
-    let start = text(query, "cursor").parse::<usize>().map_or(0, |cursor| cursor + 1);
-    let size = text(query, "limit").parse().unwrap_or(20_usize).clamp(1, 100);
-    let shown = items.into_iter().enumerate().skip(start).take(size);
-    let shown: Vec<Value> = shown.map(|(at, item)| json!({ name: item, "cursor": at.to_string() })).collect();
-    json_answer(StatusCode::OK, &json!(shown))
-}
-
-/// A name and a value that Render takes.
-fn sound(name: &str, value: Option<&Value>) -> Result<String, Refused> {
-    let starts = name.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic());
-    if !starts || !name.bytes().all(|byte| matches!(byte, b'_' | b'-' | b'.') || byte.is_ascii_alphanumeric()) {
-        return Err(bad(&format!("invalid environment variable {name}: {value:?}")));
-    }
-    match value.and_then(Value::as_str) {
-        Some(value) if !value.is_empty() => Ok(value.to_owned()),
-        _ => Err(bad("must provide either a value or generateValue")),
-    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    lock(&state).answer(&method, &path, &query, &headers, &body)
 }
 
 impl State {
@@ -160,75 +151,96 @@ impl State {
         path: &[&str],
         query: &Map<String, Value>,
         headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Response, Refused> {
-        let Some(reach) = self.gate.reach(bearer(headers)) else {
-            return Err(refused(StatusCode::UNAUTHORIZED, "Unauthorized").into());
+        body: &Value,
+    ) -> Response {
+        let Some(key) = bearer(headers).and_then(|key| self.keys.get(key)).cloned() else {
+            return refused(StatusCode::UNAUTHORIZED, "Unauthorized");
         };
-        if let Some(seconds) = self.gate.throttled(method) {
+        let throttle = self.throttle.as_mut().filter(|(hit, _)| hit == method.as_str());
+        if let Some(seconds) = throttle.and_then(|(_, throttle)| throttle.take()) {
             let answer = refused(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded");
-            return Err(with_headers(answer, [("ratelimit-reset", seconds.to_string())]).into());
+            return with_headers(answer, [("retry-after", whole_seconds(seconds))]);
         }
-        if reach.read_only && method != Method::GET {
-            return Err(refused(StatusCode::FORBIDDEN, "Forbidden").into());
+        if key.read_only && *method != Method::GET {
+            return refused(StatusCode::FORBIDDEN, "forbidden");
         }
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let page = self.page;
         match (method.as_str(), path) {
             ("GET", ["v1", "owners"]) => {
-                let own = self.owners.iter().filter(|(id, _)| reach.has(id));
-                let own = own.map(|(id, name)| json!({ "id": id, "name": name, "type": "team" })).collect();
-                Ok(paged(own, "owner", query))
+                let own = self.owners.iter().filter(|(id, _)| key.owners.contains(id));
+                let own = own.map(|(id, name)| ("owner", json!({ "id": id, "name": name, "type": "team" })));
+                listed(own.collect(), query, page)
             }
             ("GET", ["v1", "services"]) => {
-                let wanted = text(query, "ownerId");
-                let meant = |one: &&Service| reach.has(&one.owner) && (wanted.is_empty() || wanted == one.owner);
-                let shown = self.services.iter().filter(meant).map(|one| {
-                    json!({ "id": one.id, "name": one.name, "ownerId": one.owner, "repo": one.repository,
-                        "type": "web_service" })
+                let owner = text(query, "ownerId");
+                let own = self.services.iter().filter(|one| key.owners.contains(&one.owner));
+                let own = own.filter(|one| owner.is_empty() || one.owner == owner).map(|one| {
+                    let details = json!({ "id": one.id, "name": one.name, "ownerId": one.owner, "repo": one.repo,
+                        "serviceDetails": { "runtime": "node" } });
+                    ("service", details)
                 });
-                Ok(paged(shown.collect(), "service", query))
+                listed(own.collect(), query, page)
             }
-            (_, ["v1", "services", id, "env-vars", rest @ ..]) => {
-                let known = |one: &&mut Service| one.id == *id && reach.has(&one.owner);
-                let service = self.services.iter_mut().find(known).ok_or_else(not_found)?;
-                service.variables(method, rest, query, &body)
+            (_, ["v1", "services", id, rest @ ..]) => {
+                let own = |one: &&mut Service| one.id == *id && key.owners.contains(&one.owner);
+                match self.services.iter_mut().find(own) {
+                    Some(service) => service.answer(method, rest, query, page, body),
+                    None => refused(StatusCode::NOT_FOUND, "not found"),
+                }
             }
-            _ => Err(not_found()),
+            _ => refused(StatusCode::NOT_FOUND, "not found"),
         }
     }
 }
 
 impl Service {
-    fn variables(
+    fn answer(
         &mut self,
         method: &Method,
         rest: &[&str],
         query: &Map<String, Value>,
+        page: usize,
         body: &Value,
-    ) -> Result<Response, Refused> {
+    ) -> Response {
+        let one = |key: &str, value: &str| json!({ "key": key, "value": value });
         match (method.as_str(), rest) {
-            ("GET", []) => {
-                let all = self.variables.iter().map(|(name, value)| json!({ "key": name, "value": value })).collect();
-                Ok(paged(all, "envVar", query))
+            ("GET", ["env-vars"]) => {
+                let all = self.env.iter().map(|(key, value)| ("envVar", one(key, value)));
+                listed(all.collect(), query, page)
             }
-            ("PUT", []) => {
-                let items = body.as_array().ok_or_else(|| bad("the body should be a list"))?;
-                let mut variables = BTreeMap::new();
-                for item in items.iter().filter_map(Value::as_object) {
-                    variables.insert(text(item, "key").to_owned(), sound(text(item, "key"), item.get("value"))?);
+            ("PUT", ["env-vars"]) => {
+                let wanted = body.as_array().map(Vec::as_slice).unwrap_or_default();
+                let pair = |item: &Value| {
+                    Some((item.get("key")?.as_str()?.to_owned(), item.get("value")?.as_str()?.to_owned()))
+                };
+                self.env = wanted.iter().filter_map(pair).collect();
+                json_answer(StatusCode::OK, body)
+            }
+            ("PUT", ["env-vars", key]) => {
+                let value = body.get("value").and_then(Value::as_str).unwrap_or_default();
+                if value.is_empty() || key.contains("%20") || key.starts_with(|first: char| first.is_ascii_digit()) {
+                    return refused(StatusCode::BAD_REQUEST, &format!("invalid: {key}={value}"));
                 }
-                self.variables = variables;
-                Ok(json_answer(StatusCode::OK, body))
+                self.env.insert((*key).to_owned(), value.to_owned());
+                json_answer(StatusCode::OK, &one(key, value))
             }
-            ("PUT", [name]) => {
-                let value = sound(name, body.get("value"))?;
-                self.variables.insert((*name).to_owned(), value.clone());
-                Ok(json_answer(StatusCode::OK, &json!({ "key": name, "value": value })))
+            ("DELETE", ["env-vars", key]) => match self.env.remove(*key) {
+                Some(_) => StatusCode::NO_CONTENT.into_response(),
+                None => refused(StatusCode::NOT_FOUND, "not found"),
+            },
+            ("POST", ["deploys"]) => {
+                self.deploys += 1;
+                json_answer(StatusCode::CREATED, &json!({ "id": format!("dep-{}", self.deploys) }))
             }
-            ("DELETE", [name]) => {
-                self.variables.remove(*name).map(|_| StatusCode::NO_CONTENT.into_response()).ok_or_else(not_found)
-            }
-            _ => Err(not_found()),
+            _ => refused(StatusCode::NOT_FOUND, "not found"),
         }
     }
+}
+
+fn listed(all: Vec<(&str, Value)>, query: &Map<String, Value>, page: usize) -> Response {
+    let start = text(query, "cursor").parse::<usize>().map_or(0, |cursor| cursor + 1);
+    let size = text(query, "limit").parse().unwrap_or(20_usize).min(page);
+    let shown = all.into_iter().enumerate().skip(start).take(size);
+    let shown: Vec<Value> = shown.map(|(at, (name, one))| json!({ name: one, "cursor": at.to_string() })).collect();
+    json_answer(StatusCode::OK, &json!(shown))
 }
