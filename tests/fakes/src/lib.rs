@@ -53,10 +53,14 @@ use crate::exchanges::kucoin::Kucoin;
 use crate::exchanges::okx::Okx;
 pub use crate::fault::{Answer, Fault, Faults};
 pub use crate::host::{Host, Recorded};
+use crate::platforms::cloudflare::Cloudflare;
+use crate::platforms::fly::Fly;
+use crate::platforms::github::Github;
 use crate::platforms::heroku::Heroku;
 use crate::platforms::netlify::Netlify;
 use crate::platforms::railway::Railway;
 use crate::platforms::render::Render;
+use crate::platforms::supabase::Supabase;
 use crate::platforms::vercel::Vercel;
 use crate::resend::Resend;
 use crate::sendgrid::SendGrid;
@@ -122,10 +126,18 @@ pub struct Fakes {
     pub railway: Railway,
     /// Netlify.
     pub netlify: Netlify,
+    /// Fly.io.
+    pub fly: Fly,
+    /// Cloudflare.
+    pub cloudflare: Cloudflare,
+    /// GitHub.
+    pub github: Github,
     /// Render.
     pub render: Render,
     /// Heroku.
     pub heroku: Heroku,
+    /// Supabase.
+    pub supabase: Supabase,
 }
 
 impl Fakes {
@@ -163,8 +175,12 @@ impl Fakes {
             vercel: Vercel::start().await?,
             railway: Railway::start().await?,
             netlify: Netlify::start().await?,
+            fly: Fly::start().await?,
+            cloudflare: Cloudflare::start().await?,
+            github: Github::start().await?,
             render: Render::start().await?,
             heroku: Heroku::start().await?,
+            supabase: Supabase::start().await?,
         })
     }
 
@@ -206,9 +222,14 @@ impl Fakes {
             ("RAILWAY_GRAPHQL", self.railway.host.origin()),
             ("NETLIFY", self.netlify.host.origin()),
             ("NETLIFY_WEB", self.netlify.web.origin()),
+            ("FLY", self.fly.host.origin()),
+            ("FLY_GRAPHQL", self.fly.host.origin()),
+            ("CLOUDFLARE", self.cloudflare.host.origin()),
+            ("GITHUB", self.github.host.origin()),
             ("RENDER", self.render.host.origin()),
             ("HEROKU", self.heroku.host.origin()),
             ("HEROKU_ID", self.heroku.id.origin()),
+            ("SUPABASE", self.supabase.host.origin()),
         ];
         endpoints.extend(self.ai.all().into_iter().map(|(name, provider)| (name, provider.host.origin())));
         endpoints

@@ -4,10 +4,13 @@
 //! A batch is one `PATCH` with a map, in which null deletes: what is not named stays, and the app restarts once. It is done
 //! whole or refused whole, without a word on which name was wrong, so a refused batch is halved.
 //!
+//! Add-ons attach config vars of their own, such as `DATABASE_URL`, which Heroku lets nobody change or delete. They are
+//! read as the others are and refused before they are sent: each half of a refused batch restarts the app.
+//!
 //! The facts are from Heroku's platform API reference and its article on OAuth. PKCE is not documented and not sent; the
 //! address that users are sent back to is the one that is set at Heroku.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use futures::FutureExt as _;
@@ -94,31 +97,49 @@ impl Provider for Heroku {
         only_environment(&ENTRY, place)?;
         let vars: BTreeMap<String, Option<String>> =
             succeed(session, request(session, Method::GET, &config_vars(place))).await?;
+        let attached = attached(session, place).await?;
         let own = vars.into_iter().filter(|(name, _)| !self.reserves(name));
         let variable = |(name, value): (String, Option<String>)| {
-            (name, Variable { value: Some(value.unwrap_or_default().into()), marker: None, handle: Json::Null })
+            let handle = json!(attached.contains(&name));
+            (name, Variable { value: Some(value.unwrap_or_default().into()), marker: None, handle })
         };
         Ok(Contents { variables: own.map(variable).collect(), hides_names: false })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
         only_environment(&ENTRY, place)?;
-        let said = by_halves(batch, |part| patch(session, place, part).boxed()).await;
-        let outcome = |(change, result): (&Change, Result<(), Trouble>)| Outcome {
+        let is_attached = |change: &&Change| change.before.as_ref().is_some_and(|one| one.handle == json!(true));
+        let (attached, changes): (Vec<&Change>, Vec<&Change>) = batch.iter().partition(is_attached);
+        let refused = Trouble::Refused("It belongs to an add-on, and Heroku lets nobody change it.".into());
+        let mut outcomes: Vec<Outcome> = attached.iter().map(|one| Outcome::failed(one, refused.clone())).collect();
+        let said = by_halves(&changes, |part| patch(session, place, part).boxed()).await;
+        let outcome = |(change, result): (&&Change, Result<(), Trouble>)| Outcome {
             name: change.name.clone(),
             result: result.map(|()| None),
         };
-        settle(batch.iter().zip(said).map(outcome).collect())
+        outcomes.extend(changes.iter().zip(said).map(outcome));
+        settle(outcomes)
     }
 }
 
-async fn patch(session: &Session<'_>, place: &Place, changes: &[Change]) -> Called<()> {
-    let change = |change: &Change| {
+async fn patch(session: &Session<'_>, place: &Place, changes: &[&Change]) -> Called<()> {
+    let change = |change: &&Change| {
         (change.name.clone(), change.value.as_ref().map_or(Json::Null, |value| json!(disclose(value))))
     };
     let body: Map<String, Json> = changes.iter().map(change).collect();
     accepted(session, request(session, Method::PATCH, &config_vars(place)).json(&body)).await?;
     Ok(vec![Ok(()); changes.len()])
+}
+
+/// The names that add-ons attach. Where the token may not see add-ons, Heroku's refusal has to do.
+async fn attached(session: &Session<'_>, place: &Place) -> Result<BTreeSet<String>, Trouble> {
+    let path = format!("/apps/{}/addons", segment(&place.project_id));
+    let request = request(session, Method::GET, &path).header("range", "id ..; max=1000");
+    match succeed::<Vec<AddOn>>(session, request).await {
+        Ok(addons) => Ok(addons.into_iter().flat_map(|addon| addon.config_vars).collect()),
+        Err(Trouble::Forbidden(_)) => Ok(BTreeSet::new()),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 fn config_vars(place: &Place) -> String {
@@ -161,6 +182,12 @@ struct App {
     id: String,
     name: String,
     buildpack_provided_description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AddOn {
+    #[serde(default)]
+    config_vars: Vec<String>,
 }
 
 impl App {
@@ -283,6 +310,23 @@ mod tests {
         assert_eq!(fake.values("app-1"), pairs(&[("CHANGED", "new"), ("FRESH", "new"), ("KEPT", "old")]));
         assert_eq!(fake.values("app-2"), pairs(&[("CHANGED", "old"), ("DELETED", "old"), ("KEPT", "old")]));
         assert_eq!((fake.restarts("app-1"), fake.restarts("app-2")), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn what_add_ons_attach_is_left_alone() {
+        let (fake, view) = start().await;
+        fake.attach("app-1", "DATABASE_URL", "postgres://");
+        fake.attach("app-1", "REDIS_URL", "redis://");
+        let changes = [("DATABASE_URL", None), ("REDIS_URL", Some("new")), ("A", Some("1")), ("B", Some("2"))];
+        let said = view.write(&changes).await.unwrap();
+        for name in ["DATABASE_URL", "REDIS_URL"] {
+            let Err(Trouble::Refused(message)) = &said[name] else { panic!("{said:?}") };
+            assert!(message.contains("add-on"), "{message}");
+        }
+        assert!(said["A"].is_ok() && said["B"].is_ok(), "{said:?}");
+        assert_eq!((writes(&fake.host), fake.restarts("app-1")), (1, 1));
+        let values = [("A", "1"), ("B", "2"), ("DATABASE_URL", "postgres://"), ("REDIS_URL", "redis://")];
+        assert_eq!(fake.values("app-1"), pairs(&values));
     }
 
     #[tokio::test]

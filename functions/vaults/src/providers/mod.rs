@@ -13,7 +13,10 @@
 //!
 //! To add a provider: write its file, name it in `ALL`, write its fake.
 
+mod cloudflare;
 mod document;
+mod fly;
+mod github;
 mod halves;
 mod heroku;
 mod netlify;
@@ -22,6 +25,7 @@ mod railway;
 mod refusal;
 mod render;
 mod session;
+mod supabase;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trouble;
@@ -38,8 +42,17 @@ pub use session::Session;
 pub use trouble::Trouble;
 
 /// Every provider, in the order of the documentation.
-static ALL: &[&dyn Provider] =
-    &[&vercel::Vercel, &railway::Railway, &netlify::Netlify, &render::Render, &heroku::Heroku];
+static ALL: &[&dyn Provider] = &[
+    &vercel::Vercel,
+    &railway::Railway,
+    &netlify::Netlify,
+    &fly::FLY,
+    &cloudflare::Cloudflare,
+    &github::Github,
+    &render::Render,
+    &heroku::Heroku,
+    &supabase::Supabase,
+];
 
 /// Every provider.
 #[must_use]

@@ -197,3 +197,13 @@ pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
 pub(crate) fn shown(pairs: &[(&str, &str)]) -> BTreeMap<String, Option<String>> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect()
 }
+
+/// A map of names whose values do not show themselves.
+pub(crate) fn hidden(names: &[&str]) -> BTreeMap<String, Option<String>> {
+    names.iter().map(|name| ((*name).to_owned(), None)).collect()
+}
+
+/// Pairs as a fake tells them.
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}

@@ -4,6 +4,7 @@
 //! - Every call names version 3 in `Accept`. Errors are `{"id", "message"}`.
 //! - `PATCH /apps/{app}/config-vars` takes a map; null deletes. It is done whole or refused whole, and restarts the app
 //!   once.
+//! - Add-ons attach config vars of their own. A map that names one of them is refused.
 //! - Lists come in ranges: 206 with `Next-Range`, which is sent back as `Range`.
 //! - The redirect address is the one that the client has; a token lives eight hours, its refresh token stays.
 
@@ -64,6 +65,7 @@ struct App {
     name: String,
     owner: String,
     config: BTreeMap<String, String>,
+    attached: Vec<String>,
     restarts: usize,
 }
 
@@ -96,8 +98,14 @@ impl Heroku {
 
     /// Adds an app of a user.
     pub fn add_app(&self, id: &str, name: &str, owner: &str) {
-        let config = BTreeMap::new();
-        lock(&self.state).apps.push(App { id: id.into(), name: name.into(), owner: owner.into(), config, restarts: 0 });
+        lock(&self.state).apps.push(App {
+            id: id.into(),
+            name: name.into(),
+            owner: owner.into(),
+            config: BTreeMap::new(),
+            attached: Vec::new(),
+            restarts: 0,
+        });
     }
 
     /// Lists come in ranges of so many.
@@ -109,6 +117,14 @@ impl Heroku {
     pub fn set(&self, app: &str, name: &str, value: &str) {
         if let Some(app) = lock(&self.state).apps.iter_mut().find(|one| one.id == app) {
             app.config.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Sets a config var as an add-on does.
+    pub fn attach(&self, app: &str, name: &str, value: &str) {
+        self.set(app, name, value);
+        if let Some(app) = lock(&self.state).apps.iter_mut().find(|one| one.id == app) {
+            app.attached.push(name.to_owned());
         }
     }
 
@@ -242,12 +258,16 @@ impl State {
                 json_answer(StatusCode::OK, &json!({ "id": token.user, "email": email, "name": null }))
             }
             ("GET", ["apps"]) => self.list(&token, header(headers, "range").unwrap_or_default()),
-            (_, ["apps", id, "config-vars"]) => {
+            (_, ["apps", id, rest @ ("config-vars" | "addons")]) => {
                 let own = |app: &&mut App| app.owner == token.user && (app.id == *id || app.name == *id);
                 let Some(app) = self.apps.iter_mut().find(own) else { return not_found() };
-                match method.as_str() {
-                    "GET" => json_answer(StatusCode::OK, &json!(app.config)),
-                    "PATCH" => app.change(body),
+                match (method.as_str(), *rest) {
+                    ("GET", "config-vars") => json_answer(StatusCode::OK, &json!(app.config)),
+                    ("PATCH", "config-vars") => app.change(body),
+                    ("GET", "addons") => {
+                        let addons = app.attached.iter().map(|name| json!({ "name": name, "config_vars": [name] }));
+                        json_answer(StatusCode::OK, &addons.collect())
+                    }
                     _ => not_found(),
                 }
             }
@@ -283,6 +303,10 @@ impl App {
         let sound = |(name, value): (&String, &Value)| {
             !name.is_empty() && !name.contains(['=', '-', ' ']) && (value.is_string() || value.is_null())
         };
+        if let Some(name) = self.attached.iter().find(|name| changes.contains_key(*name)) {
+            let message = format!("Cannot overwrite attachment values {name}.");
+            return refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", &message);
+        }
         if changes.is_empty() || !changes.iter().all(sound) {
             return refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", &format!("Invalid: {body}"));
         }
