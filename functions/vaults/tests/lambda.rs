@@ -1,6 +1,6 @@
 //! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::time::Duration;
