@@ -39,7 +39,33 @@ async fn an_authorization_that_cannot_begin_says_why() {
     let tricked = format!("{AUTHORIZE}?redirect_uri={}.evil.example/", TestApp::APP);
     let _ = vaults.get(&tricked).await.expect(403);
     let _ = vaults.get(&format!("{AUTHORIZE}?redirect_uri=javascript:alert(1)")).await.expect(400);
+    // One that takes tokens alone points there.
+    let token_only = vaults.get("/v1/integrations/render/authorize").await.expect(400);
+    assert!(token_only["detail"].as_str().unwrap().contains("POST /v1/integrations/render/connect"), "{token_only}");
+    // The operator has no client.
+    let client = app.secrets.delete_secret().secret_id("causeway/oauth/heroku").force_delete_without_recovery(true);
+    client.send().await.unwrap();
+    let unset = vaults.get("/v1/integrations/heroku/authorize").await.expect(503);
+    assert_eq!((&unset["title"], &unset["status"]), (&json!("Not configured"), &json!(503)));
     assert!(!app.all_items().await.contains("OAUTH#"));
+}
+
+#[tokio::test]
+async fn an_answer_that_names_another_issuer_connects_nothing() {
+    let app = TestApp::start().await;
+    let vaults = app.vaults().header("accept", "application/json");
+    let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let callback = decide(&app, &page, "allow").await;
+    let mixed_up = callback.replace("iss=http", "iss=https");
+    assert_ne!(mixed_up, callback);
+    assert_eq!(app.browse(&mixed_up).await.status, 400);
+    assert_eq!(app.fakes.railway.host.calls("/oauth/token"), 0, "the code went nowhere");
+    let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let refused = app.browse(&decide(&app, &page, "deny").await).await;
+    assert_eq!(refused.status, 400);
+    is_plain_page(&refused);
+    let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    assert_eq!(app.browse(&decide(&app, &page, "allow").await).await.status, 200);
 }
 
 #[tokio::test]

@@ -255,3 +255,36 @@ async fn a_repeated_sync_under_one_key_is_one_run() {
     let history = app.vaults().get(&format!("{SYNC}/history")).await.expect(200);
     assert_eq!(history["data"]["runs"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_sync_that_another_one_keeps_waiting_is_told_to_come_back() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    let faults = app.fakes.vercel.host.faults();
+    faults.next_on("/env", 1, Fault::Hang);
+    let second = async {
+        faults.hanging(1).await;
+        let refused = app.vaults().post(SYNC, &asks(&id, json!({}))).await;
+        faults.release();
+        refused
+    };
+    let (_, refused) = join!(sync(&app, &id, json!({})), second);
+    let _ = refused.expect(409);
+    assert_eq!(refused.header("retry-after"), Some("5"));
+}
+
+#[tokio::test]
+async fn a_thousand_names_go_out_in_few_calls_and_are_remembered() {
+    let names = |count: usize| -> Value {
+        (0..count).map(|number| (format!("NAME_{number:04}"), json!(number.to_string()))).collect()
+    };
+    let (app, id) = ready(names(1_200)).await;
+    app.fakes.vercel.host.forget_requests();
+    assert_eq!(counts(&sync(&app, &id, json!({})).await), [1_200, 0, 0, 0]);
+    let writes = app.fakes.vercel.host.requests().into_iter().filter(|request| request.method != "GET").count();
+    assert_eq!(writes, 24, "fifty at a time");
+    assert_eq!(counts(&sync(&app, &id, json!({})).await), [0, 0, 0, 1_200]);
+    put(&app.vaults(), names(1_150)).await;
+    let managed = json!({ "allowDelete": true, "deleteScope": "managed" });
+    assert_eq!(counts(&sync(&app, &id, managed).await), [0, 0, 50, 1_150]);
+    assert_eq!(at_vercel(&app), names(1_150));
+}
