@@ -162,6 +162,8 @@ upstreams! {
     Cloudflare = "CLOUDFLARE", "https://api.cloudflare.com";
     /// GitHub: `/repos/…`.
     Github = "GITHUB", "https://api.github.com";
+    /// GitHub's pages and authorization server: `/login/oauth/…`.
+    GithubWeb = "GITHUB_WEB", "https://github.com";
     /// Render: `/v1/…`.
     Render = "RENDER", "https://api.render.com";
     /// Heroku: `/apps/…`.

@@ -226,6 +226,7 @@ impl Fakes {
             ("FLY_GRAPHQL", self.fly.host.origin()),
             ("CLOUDFLARE", self.cloudflare.host.origin()),
             ("GITHUB", self.github.host.origin()),
+            ("GITHUB_WEB", self.github.web.origin()),
             ("RENDER", self.render.host.origin()),
             ("HEROKU", self.heroku.host.origin()),
             ("HEROKU_ID", self.heroku.id.origin()),

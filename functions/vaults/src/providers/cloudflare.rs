@@ -401,6 +401,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_answer_is_made_good_by_the_next_run() {
+        let (fake, view) = start().await;
+        let source = [("A", "new"), ("B", "1")];
+        let mut ledger = Ledger::new();
+        view.push(&[("A", "old"), ("B", "1")], &mut ledger, Deletions::None).await;
+        let contents = view.read().await.unwrap();
+        fake.host.faults().next_on("/secrets-bulk", 1, fakes::Fault::LoseAnswer);
+        let said = view.write_after(&contents, &[("A", Some("new"))]).await.unwrap();
+        assert!(matches!(said["A"], Err(Trouble::Down(_))), "{said:?}");
+        view.push(&source, &mut ledger, Deletions::None).await;
+        assert_eq!(fake.values("shop"), pairs(&source));
+        assert!(view.push(&source, &mut ledger, Deletions::None).await.is_empty());
+    }
+
+    #[tokio::test]
     async fn what_is_gone_already_is_deleted() {
         let (fake, view) = start().await;
         fake.set("shop", "A", TEXT, "1");

@@ -14,6 +14,9 @@
 //!
 //! A limit is a 403 as often as a 429: `Retry-After`, or a remainder of 0 with the second at which it is filled again.
 //!
+//! Tokens of an OAuth app do not end; its token endpoint refuses with a 200. The scope `repo` is the least that reaches
+//! secrets. Revoking takes the one token back, since the user may have let the app in more than once.
+//!
 //! The facts are from GitHub's REST documentation, version 2022-11-28.
 
 use std::collections::BTreeMap;
@@ -28,11 +31,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use shared::credentials::disclose;
-use shared::egress::{Answer, Outgoing, Upstream};
+use shared::egress::{Answer, Egress, Outgoing, Upstream};
+use url::Url;
 
+use super::oauth::Grant;
 use super::{
-    Abilities, Account, Brake, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
-    has_prefix, segment, settle,
+    Abilities, Account, Authorization, Brake, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place,
+    Project, Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
 };
 
 const NAME: &str = "GitHub";
@@ -70,6 +75,10 @@ pub(super) struct Github;
 impl Provider for Github {
     fn entry(&self) -> &'static Entry {
         &ENTRY
+    }
+
+    fn oauth(&self) -> Option<&'static dyn OAuth> {
+        Some(&Github)
     }
 
     fn reserves(&self, name: &str) -> bool {
@@ -369,23 +378,89 @@ struct KeyReply {
     key: String,
 }
 
+/// An OAuth app: the code grant.
+#[async_trait::async_trait]
+impl OAuth for Github {
+    fn authorize_url(
+        &self,
+        client: &Client,
+        authorization: &Authorization<'_>,
+        egress: &Egress,
+    ) -> Result<Url, &'static str> {
+        let url = format!("{}/login/oauth/authorize", egress.base(Upstream::GithubWeb));
+        let mut url = Url::parse(&url).map_err(|_| "the address of GitHub's pages cannot be used")?;
+        url.query_pairs_mut()
+            .append_pair("client_id", &client.id)
+            .append_pair("redirect_uri", authorization.redirect_uri)
+            .append_pair("scope", "repo")
+            .append_pair("state", authorization.state)
+            .append_pair("code_challenge", authorization.challenge)
+            .append_pair("code_challenge_method", "S256");
+        Ok(url)
+    }
+
+    async fn exchange(
+        &self,
+        client: &Client,
+        code: &SecretString,
+        verifier: &SecretString,
+        redirect_uri: &str,
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        let secrets = [("code", code), ("code_verifier", verifier)];
+        grant(client, &secrets, &[("redirect_uri", redirect_uri)]).exchange(egress).await
+    }
+
+    async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
+        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+    }
+
+    async fn revoke(&self, client: &Client, tokens: &Tokens, egress: &Egress) -> Result<bool, OAuthError> {
+        let pair = STANDARD.encode(format!("{}:{}", client.id, disclose(&client.secret)));
+        let request = egress
+            .hiding(vec![client.secret.clone(), tokens.access.clone()])
+            .upstream(Method::DELETE, Upstream::Github, &format!("/applications/{}/token", segment(&client.id)))
+            .header("accept", "application/vnd.github+json")
+            .secret_header("authorization", &format!("Basic {pair}").into())
+            .json(&json!({ "access_token": disclose(&tokens.access) }));
+        let failed = |_| Trouble::Down("GitHub could not be asked to take the token back.".into());
+        let answer = request.send().await.map_err(failed)?;
+        match answer.status {
+            // What is unknown is revoked already.
+            204 | 404 | 422 => Ok(true),
+            401 => Err(OAuthError::InvalidClient),
+            _ => Err(Trouble::of_answer(NAME, &answer).into()),
+        }
+    }
+}
+
+fn grant<'a>(
+    client: &'a Client,
+    secrets: &'a [(&'static str, &'a SecretString)],
+    fields: &'a [(&'static str, &'a str)],
+) -> Grant<'a> {
+    Grant { platform: NAME, upstream: Upstream::GithubWeb, path: "/login/oauth/access_token", client, secrets, fields }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use fakes::platforms::Reach;
+    use aws_lc_rs::digest::{SHA256, digest};
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use fakes::platforms::github::Github as Fake;
+    use fakes::platforms::{OAuthClient, Reach};
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
-    use crate::providers::testing::{View, hidden, pairs, writes};
+    use crate::providers::testing::{View, follow, hidden, pairs, parameter, writes};
 
     /// A repository with environments, and a connection to its production.
     async fn start() -> (Fake, View) {
         let fake = Fake::start().await.unwrap();
         fake.add_token("token", Reach::of("ada", &["ada", "acme"]));
         fake.add_repository("acme", "shop", &["production", "a/b"]);
-        let endpoints = [("GITHUB", fake.host.origin())];
+        let endpoints = [("GITHUB", fake.host.origin()), ("GITHUB_WEB", fake.web.origin())];
         let view = View::new(&Github, &endpoints, "token", ("1", None), "acme/shop", "production");
         (fake, view)
     }
@@ -548,6 +623,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_answer_is_made_good_by_the_next_run() {
+        let (fake, view) = start().await;
+        let source = [("A", "new"), ("B", "1")];
+        let mut ledger = Ledger::new();
+        view.push(&[("A", "old"), ("B", "1")], &mut ledger, Deletions::None).await;
+        let contents = view.read().await.unwrap();
+        fake.host.faults().next_on("/secrets/A", 1, fakes::Fault::LoseAnswer);
+        let said = view.write_after(&contents, &[("A", Some("new"))]).await.unwrap();
+        assert!(matches!(said["A"], Err(Trouble::Down(_))), "{said:?}");
+        view.push(&source, &mut ledger, Deletions::None).await;
+        assert_eq!(fake.values("acme/shop", "production"), pairs(&source));
+        assert!(view.push(&source, &mut ledger, Deletions::None).await.is_empty());
+    }
+
+    #[tokio::test]
     async fn what_is_gone_already_is_deleted() {
         let (fake, view) = start().await;
         fake.set("acme/shop", "production", "A", "1");
@@ -603,5 +693,38 @@ mod tests {
         let (fake, view) = start().await;
         view.push(&[("GITHUB_TOKEN", "1"), ("B", "2")], &mut Ledger::new(), Deletions::All).await;
         assert_eq!(fake.values("acme/shop", "production"), pairs(&[("B", "2")]));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_connected_by_its_owners_consent() {
+        let (fake, view) = start().await;
+        let redirect = "http://127.0.0.1:9/callback";
+        fake.add_client(OAuthClient::new("client", "secret", redirect));
+        fake.consent_as(Reach::of("ada", &["acme"]));
+        let client = Client { id: "client".into(), secret: "secret".into(), slug: None };
+        let verifier = SecretString::from("v".repeat(43));
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, disclose(&verifier).as_bytes()));
+        let authorization = Authorization { state: "state-1", challenge: &challenge, redirect_uri: redirect };
+        let page = Github.authorize_url(&client, &authorization, &view.egress).unwrap();
+        let denied = follow(&page, &fake.web.origin(), "deny").await;
+        assert_eq!(parameter(&denied, "error").as_deref(), Some("access_denied"));
+        let back = follow(&page, &fake.web.origin(), "allow").await;
+        assert_eq!(parameter(&back, "state").as_deref(), Some("state-1"));
+        let code = SecretString::from(parameter(&back, "code").unwrap());
+        let wrong = Client { secret: "wrong".into(), ..client.clone() };
+        let refused = Github.exchange(&wrong, &code, &verifier, redirect, &view.egress).await;
+        assert_eq!(refused.unwrap_err(), OAuthError::InvalidClient);
+        let exchange = || Github.exchange(&client, &code, &verifier, redirect, &view.egress);
+        let tokens = exchange().await.unwrap();
+        assert_eq!(exchange().await.unwrap_err(), OAuthError::InvalidGrant);
+        assert!(tokens.lives.is_none() && tokens.refresh.is_none());
+        let connected = view.with_token(disclose(&tokens.access));
+        assert_eq!(Github.accounts(&connected.session()).await.unwrap()[0].name, "ada");
+        connected.wrote(&[("A", Some("1"))]).await;
+        assert_eq!(Github.revoke(&wrong, &tokens, &view.egress).await.unwrap_err(), OAuthError::InvalidClient);
+        for _ in 0..2 {
+            assert!(Github.revoke(&client, &tokens, &view.egress).await.unwrap());
+        }
+        assert!(matches!(connected.read().await.unwrap_err(), Trouble::Unauthorized(_)));
     }
 }

@@ -140,11 +140,12 @@ impl Grant<'_> {
             .header("accept", "application/json")
             .body("application/x-www-form-urlencoded", self.form().into());
         let answer = request.send().await.map_err(|error| unanswered(self.platform, &error))?;
-        if !answer.is_success() {
-            return Err(refused(self.platform, &answer));
+        let reply: Option<Reply> = answer.json();
+        match reply {
+            Some(reply) if answer.is_success() => Ok(reply.tokens()),
+            // GitHub's refusals are a 200 as well.
+            _ => Err(refused(self.platform, &answer)),
         }
-        let reply: Reply = answer.json().ok_or_else(|| Trouble::unreadable(self.platform))?;
-        Ok(reply.tokens())
     }
 
     fn form(&self) -> String {
@@ -164,13 +165,16 @@ fn unanswered(platform: &'static str, error: &EgressError) -> Trouble {
     }
 }
 
-/// RFC 6749's errors; some platforms wrap them in an object of their own.
+/// RFC 6749's errors; some platforms wrap them in an object of their own, and GitHub has its own words for two.
 fn refused(platform: &'static str, answer: &Answer) -> OAuthError {
     let body: Json = answer.json().unwrap_or_default();
     let code = body.get("error").and_then(|error| error.as_str().or_else(|| error.get("code")?.as_str()));
     match (answer.status, code) {
-        (400..500, Some("invalid_grant")) => OAuthError::InvalidGrant,
-        (400..500, Some("invalid_client" | "unauthorized_client")) | (401, _) => OAuthError::InvalidClient,
+        (200..500, Some("invalid_grant" | "bad_verification_code" | "bad_refresh_token")) => OAuthError::InvalidGrant,
+        (200..500, Some("invalid_client" | "unauthorized_client" | "incorrect_client_credentials")) | (401, _) => {
+            OAuthError::InvalidClient
+        }
+        (200..300, None) => OAuthError::Trouble(Trouble::unreadable(platform)),
         (400, _) => OAuthError::Trouble(Trouble::Refused(format!("{platform} did not take the grant."))),
         _ => OAuthError::Trouble(Trouble::of_answer(platform, answer)),
     }

@@ -11,6 +11,8 @@
 //! Values are never given back. In their place Supabase gives the bare SHA-256 of each, which whoever holds it can guess
 //! at; it is not kept. The marker is the moment of the last change.
 //!
+//! Access tokens of OAuth live a day; refresh tokens rotate, so nothing is sent twice. PKCE is sent.
+//!
 //! The facts are from Supabase's OpenAPI document; the words of its errors and that its 429 tells the seconds to go are
 //! from reports.
 
@@ -23,12 +25,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use shared::credentials::disclose;
-use shared::egress::{Answer, Outgoing, Upstream};
+use shared::egress::{Answer, Egress, Outgoing, Upstream};
+use url::Url;
 
 use super::halves::{Called, by_halves};
+use super::oauth::Grant;
 use super::{
-    Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
-    has_prefix, only_environment, segment, settle,
+    Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
+    Provider, Session, Tokens, Trouble, Variable, has_prefix, only_environment, segment, settle,
 };
 
 const NAME: &str = "Supabase";
@@ -60,6 +64,10 @@ pub(super) struct Supabase;
 impl Provider for Supabase {
     fn entry(&self) -> &'static Entry {
         &ENTRY
+    }
+
+    fn oauth(&self) -> Option<&'static dyn OAuth> {
+        Some(&Supabase)
     }
 
     fn reserves(&self, name: &str) -> bool {
@@ -223,16 +231,65 @@ struct Secret {
     updated_at: Option<String>,
 }
 
+/// The code grant. The user chooses an organisation on the consent page; the tokens reach that one.
+#[async_trait::async_trait]
+impl OAuth for Supabase {
+    fn authorize_url(
+        &self,
+        client: &Client,
+        authorization: &Authorization<'_>,
+        egress: &Egress,
+    ) -> Result<Url, &'static str> {
+        let url = format!("{}/v1/oauth/authorize", egress.base(Upstream::Supabase));
+        let mut url = Url::parse(&url).map_err(|_| "the address of Supabase's pages cannot be used")?;
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &client.id)
+            .append_pair("redirect_uri", authorization.redirect_uri)
+            .append_pair("state", authorization.state)
+            .append_pair("code_challenge", authorization.challenge)
+            .append_pair("code_challenge_method", "S256");
+        Ok(url)
+    }
+
+    async fn exchange(
+        &self,
+        client: &Client,
+        code: &SecretString,
+        verifier: &SecretString,
+        redirect_uri: &str,
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        let fields = [("grant_type", "authorization_code"), ("redirect_uri", redirect_uri)];
+        grant(client, &[("code", code), ("code_verifier", verifier)], &fields).exchange(egress).await
+    }
+
+    async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
+        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+    }
+}
+
+fn grant<'a>(
+    client: &'a Client,
+    secrets: &'a [(&'static str, &'a SecretString)],
+    fields: &'a [(&'static str, &'a str)],
+) -> Grant<'a> {
+    Grant { platform: NAME, upstream: Upstream::Supabase, path: "/v1/oauth/token", client, secrets, fields }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use fakes::platforms::Reach;
+    use aws_lc_rs::digest::{SHA256, digest};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use fakes::platforms::supabase::Supabase as Fake;
+    use fakes::platforms::{OAuthClient, Reach};
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
-    use crate::providers::testing::{View, hidden, pairs, writes};
+    use crate::providers::testing::{View, follow, hidden, pairs, parameter, writes};
 
     /// An organisation's project, and a connection to it.
     async fn start() -> (Fake, View) {
@@ -377,6 +434,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_answer_is_made_good_by_the_next_run() {
+        let (fake, view) = start().await;
+        let source = [("A", "new"), ("B", "1")];
+        let mut ledger = Ledger::new();
+        view.push(&[("A", "old"), ("B", "1")], &mut ledger, Deletions::None).await;
+        let contents = view.read().await.unwrap();
+        fake.host.faults().next_on("/secrets", 1, fakes::Fault::LoseAnswer);
+        let said = view.write_after(&contents, &[("A", Some("new"))]).await.unwrap();
+        assert!(matches!(said["A"], Err(Trouble::Down(_))), "{said:?}");
+        view.push(&source, &mut ledger, Deletions::None).await;
+        assert_eq!(fake.values("shop"), pairs(&source));
+        assert!(view.push(&source, &mut ledger, Deletions::None).await.is_empty());
+    }
+
+    #[tokio::test]
     async fn what_is_gone_already_is_deleted() {
         let (fake, view) = start().await;
         fake.set("shop", "A", "1");
@@ -429,5 +501,42 @@ mod tests {
         fake.set("shop", "A", "1");
         view.push(&[("SUPABASE_URL", "1"), ("B", "2")], &mut Ledger::new(), Deletions::All).await;
         assert_eq!(fake.values("shop"), pairs(&[("B", "2")]));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_connected_by_its_owners_consent() {
+        let (fake, view) = start().await;
+        let redirect = "http://127.0.0.1:9/callback";
+        fake.add_client(OAuthClient::new("client", "secret", redirect));
+        fake.consent_as(Reach::of("user-1", &["acme"]));
+        let client = Client { id: "client".into(), secret: "secret".into(), slug: None };
+        let verifier = SecretString::from("v".repeat(43));
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, disclose(&verifier).as_bytes()));
+        let authorization = Authorization { state: "state-1", challenge: &challenge, redirect_uri: redirect };
+        let page = Supabase.authorize_url(&client, &authorization, &view.egress).unwrap();
+        let denied = follow(&page, &fake.host.origin(), "deny").await;
+        assert_eq!(parameter(&denied, "error").as_deref(), Some("access_denied"));
+        let back = follow(&page, &fake.host.origin(), "allow").await;
+        assert_eq!(parameter(&back, "state").as_deref(), Some("state-1"));
+        let code = |url: &Url| SecretString::from(parameter(url, "code").unwrap());
+        let exchange = async |code: SecretString, verifier: &SecretString| {
+            Supabase.exchange(&client, &code, verifier, redirect, &view.egress).await
+        };
+        let stolen = exchange(code(&back), &"w".repeat(43).into()).await;
+        assert_eq!(stolen.unwrap_err(), OAuthError::InvalidGrant);
+        let again = follow(&page, &fake.host.origin(), "allow").await;
+        let tokens = exchange(code(&again), &verifier).await.unwrap();
+        assert_eq!(exchange(code(&again), &verifier).await.unwrap_err(), OAuthError::InvalidGrant);
+        assert!(tokens.lives.is_some());
+        let connected = view.with_token(disclose(&tokens.access));
+        assert_eq!(Supabase.accounts(&connected.session()).await.unwrap()[0].id, "acme");
+        let refresh = tokens.refresh.unwrap();
+        let fresh = Supabase.refresh(&client, &refresh, &view.egress).await.unwrap();
+        view.with_token(disclose(&fresh.access)).wrote(&[("A", Some("1"))]).await;
+        let reused = Supabase.refresh(&client, &refresh, &view.egress).await;
+        assert_eq!(reused.unwrap_err(), OAuthError::InvalidGrant);
+        let wrong = Client { secret: "wrong".into(), ..client.clone() };
+        let refused = Supabase.refresh(&wrong, &fresh.refresh.unwrap(), &view.egress).await;
+        assert_eq!(refused.unwrap_err(), OAuthError::InvalidClient);
     }
 }

@@ -8,6 +8,8 @@
 //! - A repository has at most a hundred secrets, and so has an environment.
 //! - Lists come in pages with a `Link` header; those of secrets also say how many there are.
 //! - A caller without a `User-Agent` is refused.
+//! - OAuth apps: pages and the token endpoint are another host's. Refusals of the token endpoint are a 200 with `error`.
+//!   Tokens do not end; an app can take one back.
 //! - Limits: a secondary one is a 403 with `Retry-After`, the primary one a 403 with `X-RateLimit-Remaining: 0` and
 //!   `X-RateLimit-Reset`, a second since 1970.
 
@@ -17,17 +19,20 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, State as Extracted};
+use axum::extract::{OriginalUri, Path, State as Extracted};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto_box::SecretKey;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::OAuthClient;
+use super::consent::{Consent, Wish, back};
 use super::gate::{Gate, Reach, START};
 use crate::host::Host;
-use crate::wire::{Refused, bearer, form, has_user_agent, json as json_answer, lock, text, with_headers};
+use crate::wire::{Refused, bearer, form, has_user_agent, json as json_answer, lock, plain, text, with_headers};
 
 /// The most secrets of a repository or an environment.
 const MOST: usize = 100;
@@ -38,6 +43,8 @@ const LARGEST: usize = 48 * 1024;
 pub struct Github {
     /// Stands for `https://api.github.com`.
     pub host: Host,
+    /// Stands for `https://github.com`.
+    pub web: Host,
     state: Shared,
 }
 
@@ -49,6 +56,8 @@ struct State {
     is_spent: bool,
     repositories: Vec<Repository>,
     key_number: u8,
+    consent: Consent,
+    consenting: Reach,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +76,12 @@ impl Github {
     pub async fn start() -> io::Result<Self> {
         let state = Shared::default();
         let router = Router::new().fallback(api).with_state(Arc::clone(&state));
-        Ok(Self { host: Host::start(router).await?, state })
+        let web = Router::new()
+            .route("/login/oauth/authorize", get(authorize))
+            .route("/login/oauth/access_token", post(token))
+            .route("/consent/{number}/{decision}", get(decide))
+            .with_state(Arc::clone(&state));
+        Ok(Self { host: Host::start(router).await?, web: Host::start(web).await?, state })
     }
 
     /// Adds a token. The accounts that it reaches are the owners of repositories.
@@ -98,6 +112,16 @@ impl Github {
         let found = state.repositories.iter().find(|one| one.full_name() == repository);
         let secrets = found.and_then(|one| one.scopes.get(environment)).cloned().unwrap_or_default();
         secrets.into_iter().map(|(name, (value, _))| (name, value)).collect()
+    }
+
+    /// Adds an OAuth app.
+    pub fn add_client(&self, client: OAuthClient) {
+        lock(&self.state).consent.add_client(client);
+    }
+
+    /// Who consents from now on.
+    pub fn consent_as(&self, reach: Reach) {
+        lock(&self.state).consenting = reach;
     }
 
     /// Lists come so many on a page, however many are asked for.
@@ -143,6 +167,50 @@ fn unprocessable(message: &str) -> Refused {
     refused(StatusCode::UNPROCESSABLE_ENTITY, message).into()
 }
 
+async fn authorize(Extracted(state): Extracted<Shared>, OriginalUri(uri): OriginalUri) -> Response {
+    let fields = form(uri.query().unwrap_or_default().as_bytes());
+    let given = |name: &str| Some(text(&fields, name).to_owned()).filter(|value| !value.is_empty());
+    let mut state = lock(&state);
+    let wish = Wish {
+        client_id: text(&fields, "client_id").to_owned(),
+        redirect_uri: text(&fields, "redirect_uri").to_owned(),
+        state: given("state"),
+        challenge: given("code_challenge"),
+    };
+    let known = state.consent.client(&wish.client_id).is_some_and(|client| client.redirect_uri == wish.redirect_uri);
+    if !known {
+        return plain(StatusCode::NOT_FOUND, "text/plain", "The application or its redirect address is unknown.\n");
+    }
+    state.consent.page("GitHub", wish)
+}
+
+async fn decide(Extracted(state): Extracted<Shared>, Path((number, decision)): Path<(usize, String)>) -> Response {
+    let mut state = lock(&state);
+    let Some(wish) = state.consent.wish(number) else { return not_found().into_response() };
+    let mut pairs: Vec<(&str, &str)> = wish.state.as_deref().map(|state| ("state", state)).into_iter().collect();
+    if decision != "allow" {
+        pairs.push(("error", "access_denied"));
+        return back(&wish.redirect_uri, &pairs);
+    }
+    let code = state.consent.code(wish.clone());
+    pairs.push(("code", &code));
+    back(&wish.redirect_uri, &pairs)
+}
+
+async fn token(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let fields = form(&body);
+    let mut state = lock(&state);
+    let failed = |code: &str| json_answer(StatusCode::OK, &json!({ "error": code, "error_description": "No." }));
+    let Ok(client) = state.consent.caller(&headers, &fields) else { return failed("incorrect_client_credentials") };
+    if state.consent.redeem(&client, &fields).is_err() {
+        return failed("bad_verification_code");
+    }
+    let access = format!("gho_{}", state.consent.number());
+    let reach = state.consenting.clone();
+    state.gate.add(&access, reach);
+    json_answer(StatusCode::OK, &json!({ "access_token": access, "scope": "repo", "token_type": "bearer" }))
+}
+
 async fn api(
     Extracted(state): Extracted<Shared>,
     method: Method,
@@ -168,6 +236,9 @@ impl State {
     ) -> Result<Response, Refused> {
         if !has_user_agent(headers) {
             return Err(refused(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.").into());
+        }
+        if let ("DELETE", ["applications", client, "token"]) = (method.as_str(), path) {
+            return self.take_back(client, headers, body);
         }
         let Some(reach) = self.gate.reach(bearer(headers)) else {
             return Err(refused(StatusCode::UNAUTHORIZED, "Bad credentials").into());
@@ -219,6 +290,18 @@ impl State {
             }
             _ => Err(not_found()),
         }
+    }
+
+    fn take_back(&mut self, client: &str, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refused> {
+        let caller = self.consent.caller(headers, &Map::new()).ok().filter(|caller| caller.id == client);
+        if caller.is_none() {
+            return Err(refused(StatusCode::UNAUTHORIZED, "Bad credentials").into());
+        }
+        let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+        let token = text(&body, "access_token");
+        self.gate.reach(Some(token)).ok_or_else(not_found)?;
+        self.gate.revoke(token);
+        Ok(StatusCode::NO_CONTENT.into_response())
     }
 
     fn paged(&self, all: &[Value], query: &Map<String, Value>, body: impl Fn(Vec<Value>, usize) -> Value) -> Response {

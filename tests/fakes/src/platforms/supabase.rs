@@ -7,9 +7,11 @@
 //!   whole or not at all.
 //! - A project has at most a hundred secrets of its owner's. A list that would pass it is refused.
 //!
+//! - The authorization server is the same host's: codes with PKCE, access tokens of a day, refresh tokens that rotate.
+//!
 //! From reports alone: the words of the errors, and that 429 comes with `X-RateLimit-Reset` in seconds to go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -17,14 +19,17 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, State as Extracted};
+use axum::extract::{OriginalUri, Path, State as Extracted};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::OAuthClient;
+use super::consent::{Consent, Wish, back, oauth_error};
 use super::gate::{Gate, Reach};
 use crate::host::Host;
-use crate::wire::{Refused, bearer, json as json_answer, lock, text, with_headers};
+use crate::wire::{Refused, bearer, form, json as json_answer, lock, plain, text, with_headers};
 
 /// The most secrets of a project.
 const MOST: usize = 100;
@@ -45,6 +50,9 @@ struct State {
     gate: Gate,
     organisations: Vec<(String, String)>,
     projects: Vec<Project>,
+    consent: Consent,
+    consenting: Reach,
+    refresh_tokens: HashMap<String, Reach>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +71,12 @@ impl Supabase {
     /// When no port can be bound.
     pub async fn start() -> io::Result<Self> {
         let state = Shared::default();
-        let router = Router::new().fallback(api).with_state(Arc::clone(&state));
+        let router = Router::new()
+            .route("/v1/oauth/authorize", get(authorize))
+            .route("/v1/oauth/token", post(token))
+            .route("/consent/{number}/{decision}", get(decide))
+            .fallback(api)
+            .with_state(Arc::clone(&state));
         Ok(Self { host: Host::start(router).await?, state })
     }
 
@@ -110,6 +123,16 @@ impl Supabase {
         own.map(|(name, (value, _))| (name, value)).collect()
     }
 
+    /// Adds an OAuth application.
+    pub fn add_client(&self, client: OAuthClient) {
+        lock(&self.state).consent.add_client(client);
+    }
+
+    /// Who consents from now on.
+    pub fn consent_as(&self, reach: Reach) {
+        lock(&self.state).consenting = reach;
+    }
+
     /// Refuses the next `count` requests of this method with 429; the limit ends in so many seconds.
     pub fn throttle(&self, method: &str, count: usize, seconds: i64) {
         lock(&self.state).gate.throttle(method, count, seconds);
@@ -122,6 +145,60 @@ fn refused(status: StatusCode, message: &str) -> Response {
 
 fn bad(message: &str) -> Refused {
     refused(StatusCode::BAD_REQUEST, message).into()
+}
+
+async fn authorize(Extracted(state): Extracted<Shared>, OriginalUri(uri): OriginalUri) -> Response {
+    let fields = form(uri.query().unwrap_or_default().as_bytes());
+    let given = |name: &str| Some(text(&fields, name).to_owned()).filter(|value| !value.is_empty());
+    let mut state = lock(&state);
+    let wish = Wish {
+        client_id: text(&fields, "client_id").to_owned(),
+        redirect_uri: text(&fields, "redirect_uri").to_owned(),
+        state: given("state"),
+        challenge: given("code_challenge"),
+    };
+    let known = state.consent.client(&wish.client_id).is_some_and(|client| client.redirect_uri == wish.redirect_uri);
+    if !known || text(&fields, "response_type") != "code" {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", "The application or its redirect address is unknown.\n");
+    }
+    state.consent.page("Supabase", wish)
+}
+
+async fn decide(Extracted(state): Extracted<Shared>, Path((number, decision)): Path<(usize, String)>) -> Response {
+    let mut state = lock(&state);
+    let Some(wish) = state.consent.wish(number) else {
+        return refused(StatusCode::NOT_FOUND, "Cannot find this");
+    };
+    let mut pairs: Vec<(&str, &str)> = wish.state.as_deref().map(|state| ("state", state)).into_iter().collect();
+    if decision != "allow" {
+        pairs.push(("error", "access_denied"));
+        return back(&wish.redirect_uri, &pairs);
+    }
+    let code = state.consent.code(wish.clone());
+    pairs.push(("code", &code));
+    back(&wish.redirect_uri, &pairs)
+}
+
+async fn token(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let fields = form(&body);
+    let mut state = lock(&state);
+    let invalid = || Refused::from(oauth_error(StatusCode::BAD_REQUEST, "invalid_grant"));
+    let granted = state.consent.caller(&headers, &fields).and_then(|client| match text(&fields, "grant_type") {
+        "authorization_code" => state.consent.redeem(&client, &fields).map(|_| state.consenting.clone()),
+        "refresh_token" => state.refresh_tokens.remove(text(&fields, "refresh_token")).ok_or_else(invalid),
+        _ => Err(oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type").into()),
+    });
+    let reach = match granted {
+        Ok(reach) => reach,
+        Err(refused) => return refused.into_response(),
+    };
+    let number = state.consent.number();
+    let (access, refresh) = (format!("sbp-oauth-{number}"), format!("sbp-refresh-{number}"));
+    state.gate.add(&access, reach.clone());
+    state.refresh_tokens.insert(refresh.clone(), reach);
+    let answer =
+        json!({ "access_token": access, "refresh_token": refresh, "expires_in": 86_400, "token_type": "Bearer" });
+    json_answer(StatusCode::CREATED, &answer)
 }
 
 async fn api(
