@@ -35,7 +35,7 @@ use crate::wire::lock;
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
 
 /// The newest requests that are remembered. A sandbox runs for days.
-const REMEMBERED_REQUESTS: usize = 1_000;
+const REMEMBERED_REQUESTS: usize = 5_000;
 
 /// A request as it came in, kept also when a fault hit it.
 #[derive(Clone, Debug)]
