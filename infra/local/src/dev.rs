@@ -212,14 +212,20 @@ impl Ready<'_> {
     fn wallets(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
         writeln!(
             out,
-            "# wallets: connect a Bitcoin address, find it once its history is in, take it away; import a file, one row of it bad"
+            "# wallets: connect a Bitcoin address and an exchange, see their histories come in; import a file, one row of it bad"
         )?;
         writeln!(out, "API={base}/v1/integrations")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
         writeln!(out, "CLIENT='X-Client-Id: {}' SECRET='X-Client-Secret: {}'", tenant.client_id, tenant.client_secret)?;
         match self.demo {
-            Some(demo) => writeln!(out, "ADDRESS={}", demo.bitcoin_address)?,
-            None => writeln!(out, "ADDRESS=bc1…   # put an address of your own here")?,
+            Some(demo) => {
+                writeln!(out, "ADDRESS={}", demo.bitcoin_address)?;
+                writeln!(out, "KRAKEN_KEY={} KRAKEN_SECRET={}", demo.kraken_api_key, demo.kraken_api_secret)?;
+            }
+            None => {
+                writeln!(out, "ADDRESS=bc1…   # put an address of your own here")?;
+                writeln!(out, "KRAKEN_KEY=… KRAKEN_SECRET=…   # put a key of your own here, one that can only read")?;
+            }
         }
         writeln!(out, "{}", WALLETS_LINES)
     }
@@ -271,6 +277,10 @@ ID=$(ask $API -d '{"provider":"bitcoin","address":"'$ADDRESS'","alias":"Cold sto
 until ask $API/$ID | grep '"status":"COMPLETED"' >/dev/null; do sleep 0.2; done
 ask "$API?searchedKey=cold"; echo
 ask "$API/$ID/transactions?limit=2"; echo
+ask -X DELETE $API/$ID; echo deleted $ID
+ID=$(ask $API -d '{"provider":"kraken","alias":"Trading","credentials":{"apiKey":"'$KRAKEN_KEY'","apiSecret":"'$KRAKEN_SECRET'"}}' | grep -o 'wal_[a-z0-9]*' | head -n 1); echo connected $ID
+until ask $API/$ID | grep '"status":"COMPLETED"' >/dev/null; do sleep 0.2; done
+ask $API/$ID; echo
 ask -X DELETE $API/$ID; echo deleted $ID
 REPORT=$(printf '%s\n' 'Date(UTC),Pair,Side,Price,Executed,Amount,Fee' '2024-01-05 10:00:00,BTCUSDT,BUY,42000,0.01BTC,420USDT,0.00001BTC' '2024-01-06 10:00:00,BTCUSDT,SELL,44000,some,440USDT,0.44USDT' | curl -sS "$API/csv?alias=Old%20trades" -H "$AUTH" -H "$CLIENT" -H "$SECRET" -H 'Content-Type: text/csv' --data-binary @-); echo "$REPORT"
 ID=$(echo "$REPORT" | grep -o 'wal_[a-z0-9]*' | head -n 1); ask $API/$ID | grep -o '"status":"COMPLETED"'

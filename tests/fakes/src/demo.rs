@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::Fakes;
 use crate::ai::AiKey;
 use crate::discord::DiscordWebhook;
+use crate::exchanges::kraken::KrakenKey;
 use crate::platforms::OAuthClient;
 use crate::platforms::heroku::HerokuToken;
 use crate::platforms::netlify::NetlifyToken;
@@ -29,6 +30,10 @@ const ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 const BITCOIN_ADDRESS: &str = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa";
 /// How many transactions its history has here: more than a page.
 pub const BITCOIN_TRANSACTIONS: usize = 60;
+/// So much happened in the demo's account at Kraken: as many deposits as trades.
+pub const KRAKEN_TRANSACTIONS: usize = 20;
+/// When that began, in seconds since 1970.
+const KRAKEN_BEGAN: f64 = 1_750_000_000.0;
 /// The 32 bytes behind the webhook's signing secret.
 const SIGNING_SECRET: &[u8; 32] = b"causeway-sandbox-webhook-secret!";
 
@@ -83,6 +88,10 @@ pub struct Demo {
     pub vercel_token: String,
     /// A project of that team, with variables of its own.
     pub vercel_project_id: String,
+    /// A key of Kraken that can only read, of an account with a history of [`KRAKEN_TRANSACTIONS`] transactions.
+    pub kraken_api_key: String,
+    /// Its secret.
+    pub kraken_api_secret: String,
     /// A Bitcoin address with a history of [`BITCOIN_TRANSACTIONS`] transactions.
     pub bitcoin_address: String,
 }
@@ -182,6 +191,17 @@ impl Fakes {
         if self.esplora.count(BITCOIN_ADDRESS) == 0 {
             self.esplora.receive_many(BITCOIN_ADDRESS, BITCOIN_TRANSACTIONS);
         }
+        let kraken_api_key = "SandboxKeyThatIsNotReal".to_owned();
+        let kraken_api_secret = STANDARD.encode([7_u8; 64]);
+        if !self.kraken.knows(&kraken_api_key) {
+            self.kraken.add_key(KrakenKey::reading(&kraken_api_key, &kraken_api_secret));
+            let mut time = KRAKEN_BEGAN;
+            for _ in 0..KRAKEN_TRANSACTIONS / 2 {
+                self.kraken.deposit(&kraken_api_key, time, "ZUSD", "100");
+                self.kraken.trade(&kraken_api_key, time + 60.0, ("ZUSD", "-90"), ("XXBT", "0.001"), "0.2");
+                time += 86_400.0;
+            }
+        }
 
         let vercel_token = "vcp_sandbox_not_a_real_token".to_owned();
         let (team, vercel_project_id) = ("team_sandbox", "prj_sandbox".to_owned());
@@ -224,6 +244,8 @@ impl Fakes {
             openrouter_api_keys,
             groq_api_key,
             deepseek_api_key,
+            kraken_api_key,
+            kraken_api_secret,
             bitcoin_address: BITCOIN_ADDRESS.to_owned(),
         }
     }

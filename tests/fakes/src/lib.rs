@@ -39,7 +39,7 @@ use crate::ai_gateway::{AiGateway, OpenAiCompatible};
 use crate::chains::blockscout::Blockscout;
 use crate::chains::etherscan::Etherscan;
 use crate::chains::ledger::Ledger;
-pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo};
+pub use crate::demo::{BITCOIN_TRANSACTIONS, Demo, KRAKEN_TRANSACTIONS};
 use crate::discord::Discord;
 use crate::esplora::Esplora;
 use crate::evm::EvmNode;

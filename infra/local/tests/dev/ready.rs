@@ -77,6 +77,8 @@ async fn every_printed_line_works_when_it_is_pasted() {
     }
     let Some((wallets, rest)) = shown.split_first_chunk() else { panic!("{shown:?}") };
     a_history_comes_in(wallets);
+    let Some((exchange, rest)) = rest.split_first_chunk() else { panic!("{shown:?}") };
+    an_exchange_comes_in(exchange);
     let Some((file, services)) = rest.split_first_chunk() else { panic!("{shown:?}") };
     a_file_comes_in(file);
     let Some(([created, listed, read, tested, sent, failed, deleted], keys)) = services.split_first_chunk() else {
@@ -158,6 +160,17 @@ fn a_history_comes_in([connected, found, transactions, deleted]: &[String; 4]) {
     assert_eq!(row["totalTransactions"], fakes::BITCOIN_TRANSACTIONS);
     let transactions: Value = serde_json::from_str(transactions).unwrap();
     assert_eq!(transactions["data"].as_array().unwrap().len(), 2);
+    assert_eq!(deleted, &format!("deleted {id}"));
+}
+
+/// What the lines of the wallets group that connect an exchange show.
+fn an_exchange_comes_in([connected, read, deleted]: &[String; 3]) {
+    let id = connected.strip_prefix("connected ").unwrap();
+    let read: Value = serde_json::from_str(read).unwrap();
+    assert_eq!((&read["walletId"], &read["status"]), (&json!(id), &json!("COMPLETED")));
+    assert_eq!((&read["provider"], &read["category"]), (&json!("kraken"), &json!("exchange")));
+    assert_eq!(read["totalTransactions"], fakes::KRAKEN_TRANSACTIONS);
+    assert_eq!(read["warnings"], json!([]));
     assert_eq!(deleted, &format!("deleted {id}"));
 }
 

@@ -95,6 +95,12 @@ impl Kraken {
         lock(&self.state).keys.insert(key.key.clone(), key);
     }
 
+    /// True if there is such a key.
+    #[must_use]
+    pub fn knows(&self, key: &str) -> bool {
+        lock(&self.state).keys.contains_key(key)
+    }
+
     /// Deletes a key.
     pub fn revoke(&self, key: &str) {
         lock(&self.state).keys.remove(key);
