@@ -298,7 +298,7 @@ curl -sS -X DELETE $API/$ID -H "$AUTH"; echo"#;
 
 /// The same for the keys group.
 const KEYS_LINES: &str = r#"JSON='Content-Type: application/json'
-pool() { curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter","key_label":"'$1'","credentials":{"api_key":"'$2'"}'$3'}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2; }
+pool() { curl -sS $API -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter","key_label":"'$1'","credentials":{"api_key":"'$2'"}'${3-}'}' | grep -o '"id":[0-9]*' | head -n 1 | cut -d : -f 2; }
 FIRST=$(pool First $KEY_1 ',"is_primary":true,"daily_limit":2'); SECOND=$(pool Second $KEY_2); echo pooled $FIRST and $SECOND
 acquire() { GRANT=$(curl -sS $API/acquire -H "$AUTH" -H "$JSON" -d '{"provider_name":"openrouter"}'); LEASE=$(echo "$GRANT" | grep -o '"lease_id":"[^"]*"' | cut -d '"' -f 4); }
 for try in 1 2 3; do acquire; echo "$GRANT" | grep -o '"key_label":"[^"]*"'; done
