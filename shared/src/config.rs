@@ -58,6 +58,9 @@ pub struct EgressConfig {
     pub oauth: BTreeMap<String, OAuthClient>,
     /// `CAUSEWAY_REDIRECT_ORIGINS`: comma-separated origins that a browser may be sent to once an account is connected.
     pub redirect_origins: Vec<String>,
+    /// `CAUSEWAY_PUBLIC_URL_VAULTS`: the vaults group's base URL as browsers and platforms know it, without a slash at its
+    /// end. OAuth callbacks are built on it.
+    pub public_url_vaults: Option<String>,
 }
 
 /// The operator's OAuth client with a provider.
@@ -197,7 +200,8 @@ impl Reader {
         });
         let keys = keys.collect();
         let (oauth, redirect_origins) = (self.oauth(), self.redirect_origins());
-        EgressConfig { endpoints, allow, keys, oauth, redirect_origins }
+        let public_url_vaults = self.public_url("CAUSEWAY_PUBLIC_URL_VAULTS");
+        EgressConfig { endpoints, allow, keys, oauth, redirect_origins, public_url_vaults }
     }
 
     fn oauth(&mut self) -> BTreeMap<String, OAuthClient> {
@@ -238,6 +242,19 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// A group's base URL: paths are put behind it.
+    fn public_url(&mut self, variable: &str) -> Option<String> {
+        let url = self.url(variable)?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        if plain && url.query().is_none() && url.fragment().is_none() {
+            return Some(url.as_str().trim_end_matches('/').to_owned());
+        }
+        self.problem(variable, "is not a base URL, for instance https://integrations.example.com");
+        None
+    }
+}
+
 impl AwsConfig {
     /// The configuration of a stack whose DynamoDB and Secrets Manager are emulators on these addresses.
     #[must_use]
@@ -274,6 +291,7 @@ mod tests {
             ("CAUSEWAY_EGRESS_ALLOW", "example.com:80, example.com"),
             ("CAUSEWAY_OAUTH_VERCEL_CLIENT_ID", "oac_1"),
             ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com, app.example.com, https://app.example.com/path"),
+            ("CAUSEWAY_PUBLIC_URL_VAULTS", "https://api.example.com/?tenant=acme"),
         ]))
         .unwrap_err();
         let named: Vec<&str> = error.0.iter().map(|problem| problem.variable.as_str()).collect();
@@ -290,6 +308,7 @@ mod tests {
                 "CAUSEWAY_OAUTH_VERCEL_CLIENT_SECRET",
                 "CAUSEWAY_REDIRECT_ORIGINS",
                 "CAUSEWAY_REDIRECT_ORIGINS",
+                "CAUSEWAY_PUBLIC_URL_VAULTS",
             ]
         );
     }
@@ -307,12 +326,14 @@ mod tests {
             ("CAUSEWAY_OAUTH_VERCEL_CLIENT_SECRET", "s3cret too"),
             ("CAUSEWAY_OAUTH_VERCEL_SLUG", "causeway"),
             ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com/,http://localhost:5173"),
+            ("CAUSEWAY_PUBLIC_URL_VAULTS", "https://api.example.com/integrations/"),
         ]))
         .unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
         let client = &config.egress.oauth["vercel"];
         assert_eq!((client.id.as_str(), client.slug.as_deref()), ("oac_1", Some("causeway")));
         assert_eq!(config.egress.redirect_origins, ["https://app.example.com", "http://localhost:5173"]);
+        assert_eq!(config.egress.public_url_vaults.as_deref(), Some("https://api.example.com/integrations"));
         assert_eq!(config.egress.keys[&Upstream::Etherscan].expose_secret(), "s3cret");
         assert_eq!(config.aws.table, "causeway-table");
         assert_eq!(config.egress.endpoints.len(), 1);

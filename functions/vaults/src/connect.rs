@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Vaults;
 use crate::model::{Connection, Way};
-use crate::providers::{Account, Held, Provider, Session, Trouble};
+use crate::providers::{Account, Entry, Held, Provider, Session, Trouble};
 use crate::store::NewConnection;
 
 /// What was granted, and what is wanted of it.
@@ -63,7 +63,8 @@ pub async fn connect(
     if let (None, Some(id)) = (&wanted, grant.reconnects) {
         wanted = Some(vaults.connections.read(tenant, id).await?.account_id);
     }
-    let accounts = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_deref()).await?;
+    let told = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_deref()).await;
+    let accounts = told.map_err(|trouble| refused(provider.entry(), grant.way, trouble))?;
     let mut account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
     account.user_id = account.user_id.or(grant.user_id);
     let new = NewConnection {
@@ -85,10 +86,10 @@ async fn accounts(
     held: &Held,
     team: Option<&str>,
     wanted: Option<&str>,
-) -> Result<Vec<Account>, ApiError> {
+) -> Result<Vec<Account>, Trouble> {
     let platform = &vaults.platform;
     let session = |team| Session::new("", team, &held.access, &platform.egress, platform.ids.now());
-    let told = provider.accounts(&session(team)).await.map_err(refused)?;
+    let told = provider.accounts(&session(team)).await?;
     match (team, wanted) {
         (None, Some(wanted)) if !told.iter().any(|account| is_wanted(account, wanted)) => {
             let asked = provider.accounts(&session(Some(wanted))).await.unwrap_or_default();
@@ -102,11 +103,24 @@ fn is_wanted(account: &Account, wanted: &str) -> bool {
     account.id == wanted || account.name == wanted
 }
 
-/// A token that is to be saved and does not work is its sender's to put right.
-fn refused(trouble: Trouble) -> ApiError {
-    match trouble {
-        Trouble::Unauthorized(detail) | Trouble::Forbidden(detail) => ApiError::CredentialRefused { detail },
-        other => other.into(),
+/// A token that is to be saved and does not work is its sender's to put right. A provider's own words are about one that
+/// has worked, which this one never did.
+fn refused(entry: &Entry, way: Way, trouble: Trouble) -> ApiError {
+    let name = entry.display_name;
+    match (trouble, way) {
+        (Trouble::Unauthorized(_), Way::Token) => {
+            let help = entry.token_help.unwrap_or_default();
+            let detail = format!(
+                "{name} does not accept this token. It may be incomplete, of another kind, expired or revoked. {help}"
+            );
+            ApiError::CredentialRefused { detail: detail.trim_end().to_owned() }
+        }
+        (Trouble::Unauthorized(_), Way::Oauth) => {
+            let detail = format!("{name} does not accept the token that it has just given out. Connect again.");
+            ApiError::CredentialRefused { detail }
+        }
+        (Trouble::Forbidden(detail), _) => ApiError::CredentialRefused { detail },
+        (other, _) => other.into(),
     }
 }
 

@@ -10,6 +10,7 @@ use fakes::{Demo, Fakes};
 use shared::Platform;
 use shared::clock::Ids;
 use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, OAuthClient};
+use shared::egress::Upstream;
 use shared::table::TableError;
 use url::Url;
 
@@ -116,8 +117,7 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let unwritable = |source| DevError::DevFile { folder: options.data_dir.clone(), source };
     file.write(&options.data_dir).map_err(unwritable)?;
 
-    let ready =
-        Ready { file: &file, folder: &options.data_dir, demo: sandbox.as_ref().map(|sandbox| &sandbox.demo), started };
+    let ready = Ready { file: &file, folder: &options.data_dir, sandbox: sandbox.as_ref(), started };
     ready.print(&mut io::stdout().lock()).map_err(DevError::Output)?;
     interrupted.await;
     // Whoever read the output may be gone by now, which must not keep the rest from happening.
@@ -130,6 +130,8 @@ pub async fn run(options: Options) -> Result<(), DevError> {
 /// The fakes that stand for the outside providers, and credentials that work there.
 struct Sandbox {
     demo: Demo,
+    /// Where Vercel's API is.
+    vercel: String,
     _fakes: Fakes,
 }
 
@@ -138,18 +140,22 @@ impl Sandbox {
     async fn start(egress: &mut EgressConfig, port: u16) -> Result<Self, DevError> {
         let fakes = Fakes::start().await.map_err(DevError::Sandbox)?;
         redirect(egress, &fakes);
-        for (provider, client) in fakes.add_oauth_clients(&format!("http://127.0.0.1:{port}/vaults")) {
+        let base = egress.public_url_vaults.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}/vaults"));
+        for (provider, client) in fakes.add_oauth_clients(&base) {
             let client = OAuthClient { id: client.id, secret: client.secret.into(), slug: Some(client.slug) };
             egress.oauth.entry(provider.to_owned()).or_insert(client);
         }
-        Ok(Self { demo: fakes.seed_demo(), _fakes: fakes })
+        // An operator's own setting stays, and then the printed lines speak to that.
+        let vercel = Upstream::named("VERCEL").and_then(|vercel| egress.endpoints.get(&vercel)).map(Url::as_str);
+        let vercel = vercel.unwrap_or_default().trim_end_matches('/').to_owned();
+        Ok(Self { demo: fakes.seed_demo(), vercel, _fakes: fakes })
     }
 }
 
 /// Points egress at the fakes.
 pub fn redirect(egress: &mut EgressConfig, fakes: &Fakes) {
     for (name, url) in fakes.endpoints() {
-        if let (Some(upstream), Ok(url)) = (shared::egress::Upstream::named(name), Url::parse(&url)) {
+        if let (Some(upstream), Ok(url)) = (Upstream::named(name), Url::parse(&url)) {
             egress.endpoints.entry(upstream).or_insert(url);
         }
     }
@@ -172,13 +178,14 @@ fn interrupted() -> io::Result<impl Future<Output = ()>> {
 struct Ready<'a> {
     file: &'a DevFile,
     folder: &'a Path,
-    demo: Option<&'a Demo>,
+    sandbox: Option<&'a Sandbox>,
     started: Instant,
 }
 
 impl Ready<'_> {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let mode = if self.demo.is_some() { "sandbox: the outside providers are fakes" } else { "the real providers" };
+        let mode =
+            if self.sandbox.is_some() { "sandbox: the outside providers are fakes" } else { "the real providers" };
         writeln!(
             out,
             "Causeway is ready at {} after {:.1} s ({mode}).\n",
@@ -217,8 +224,8 @@ impl Ready<'_> {
         writeln!(out, "API={base}/v1/integrations")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
         writeln!(out, "CLIENT='X-Client-Id: {}' SECRET='X-Client-Secret: {}'", tenant.client_id, tenant.client_secret)?;
-        match self.demo {
-            Some(demo) => {
+        match self.sandbox {
+            Some(Sandbox { demo, .. }) => {
                 writeln!(out, "ADDRESS={}", demo.bitcoin_address)?;
                 writeln!(out, "KRAKEN_KEY={} KRAKEN_SECRET={}", demo.kraken_api_key, demo.kraken_api_secret)?;
             }
@@ -234,8 +241,8 @@ impl Ready<'_> {
         writeln!(out, "\n# services: connect Slack, send through it, see a test fail, take it away")?;
         writeln!(out, "API={base}/api/integrations")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
-        match self.demo {
-            Some(demo) => writeln!(out, "SLACK_WEBHOOK_URL={}", demo.slack_webhook_url)?,
+        match self.sandbox {
+            Some(Sandbox { demo, .. }) => writeln!(out, "SLACK_WEBHOOK_URL={}", demo.slack_webhook_url)?,
             None => writeln!(out, "SLACK_WEBHOOK_URL=https://hooks.slack.com/services/…   # put your own here")?,
         }
         writeln!(out, "{}", SERVICES_LINES)
@@ -246,8 +253,8 @@ impl Ready<'_> {
         writeln!(out, "API={base}/api/v1/integrations")?;
         writeln!(out, "MONITOR={}/2015-03-31/functions/keys-monitor/invocations", self.file.url)?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
-        match self.demo {
-            Some(demo) => {
+        match self.sandbox {
+            Some(Sandbox { demo, .. }) => {
                 let [first, second] = &demo.openrouter_api_keys;
                 writeln!(out, "KEY_1={first} KEY_2={second}")?;
             }
@@ -259,15 +266,25 @@ impl Ready<'_> {
     fn vaults(&self, out: &mut impl Write, base: &str, tenant: &DemoTenant) -> io::Result<()> {
         writeln!(
             out,
-            "\n# vaults: connect Vercel, put secrets into a vault, see what a sync would do, do it, undo it"
+            "\n# vaults: make a vault, connect Vercel, push; change a value there, see it and pull it; roll back"
         )?;
         writeln!(out, "API={base}/v1")?;
         writeln!(out, "AUTH='Authorization: Bearer {}'", tenant.tokens.admin)?;
-        match self.demo {
-            Some(demo) => writeln!(out, "TOKEN={} PROJECT={}", demo.vercel_token, demo.vercel_project_id)?,
-            None => writeln!(out, "TOKEN=vcp_… PROJECT=prj_…   # put a Vercel token and project of your own here")?,
-        }
-        writeln!(out, "{}", VAULTS_LINES)
+        let connect = match self.sandbox {
+            Some(Sandbox { demo, vercel, .. }) => {
+                let (token, team, project) = (&demo.vercel_token, &demo.vercel_team_id, &demo.vercel_project_id);
+                writeln!(out, "VERCEL={vercel} TOKEN={token} TEAM={team} PROJECT={project}")?;
+                VAULTS_CONSENT_LINES
+            }
+            None => {
+                writeln!(
+                    out,
+                    "VERCEL=https://api.vercel.com TOKEN=vcp_… TEAM=team_… PROJECT=prj_…   # put your own here"
+                )?;
+                VAULTS_TOKEN_LINES
+            }
+        };
+        writeln!(out, "{VAULTS_MAKE_LINES}\n{connect}\n{VAULTS_SYNC_LINES}")
     }
 }
 
@@ -308,17 +325,35 @@ curl -sS $MONITOR -d '{"id":"'$(date +%s%N)'","time":"'$(date -u +%FT%TZ)'","det
 curl -sS $API/health -H "$AUTH"; echo
 for ID in $FIRST $SECOND; do curl -sS -X DELETE $API/$ID -H "$AUTH"; echo; done"#;
 
-/// The same for the vaults group.
-const VAULTS_LINES: &str = r#"ask() { curl -sS -H "$AUTH" -H 'Content-Type: application/json' "$@"; }
-CONNECTION=$(ask $API/integrations/vercel/connect -d '{"token":"'$TOKEN'"}' | grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4); echo connected $CONNECTION
-ask $API/integrations/connections/$CONNECTION/projects; echo
-VERSION=$(ask -X PUT $API/vaults/acme/app/environments/production/secrets -d '{"DATABASE_URL":"postgres://db","API_KEY":"k-123456"}' | grep -o '"version":[0-9]*' | cut -d : -f 2); echo wrote version $VERSION
-ask "$API/integrations/vaults/acme/app/sync/preview?connectionId=$CONNECTION&projectId=$PROJECT"; echo
-sync() { ask $API/integrations/vaults/acme/app/sync -d '{"connectionId":"'$CONNECTION'","projectId":"'$PROJECT'"}'; echo; }
-sync
-ask -X PATCH $API/vaults/acme/app/environments/production/secrets -d '{"API_KEY":"k-654321"}'; echo
-sync
+/// The same for the vaults group, which is in three parts: a vault is made,
+const VAULTS_MAKE_LINES: &str = r#"ask() { curl -sS -H "$AUTH" -H 'Content-Type: application/json' "$@"; }
+ask -X PUT $API/vaults/acme/app; echo
+VERSION=$(ask -X PUT $API/vaults/acme/app/environments/production/secrets -d '{"DATABASE_URL":"postgres://db","API_KEY":"k-123456"}' | grep -o '"version":[0-9]*' | cut -d : -f 2); echo wrote version $VERSION"#;
+
+/// an account is connected, on the fake's page of consent: by who opens it in a browser, and by curl in the browser's place,
+const VAULTS_CONSENT_LINES: &str = r#"consent() { ask -H 'Accept: application/json' $API/integrations/vercel/authorize | grep -o 'http[^"]*'; }
+echo "To connect in a browser, open this page and choose Allow: $(consent)"
+PAGE=$(consent); curl -sS -L "${PAGE%%/integrations/*}$(curl -sS "$PAGE" | grep -o '/consent/[0-9]*/allow')" | grep -o 'The Vercel account.*connected'
+CONNECTION=$(ask $API/integrations/connections | grep -o '"id":"[^"]*","provider":"vercel"' | head -n 1 | cut -d '"' -f 4); echo connected $CONNECTION"#;
+
+/// or with a token, where the page is a real one,
+const VAULTS_TOKEN_LINES: &str = r#"CONNECTION=$(ask $API/integrations/vercel/connect -d '{"token":"'$TOKEN'","account":"'$TEAM'"}' | grep -o '"id":"[^"]*"' | head -n 1 | cut -d '"' -f 4); echo connected $CONNECTION"#;
+
+/// and both sides are synced. `curl` alone speaks to Vercel, as somebody else would who changes a value there.
+const VAULTS_SYNC_LINES: &str = r#"ask $API/integrations/connections/$CONNECTION/projects; echo
+SYNC=$API/integrations/vaults/acme/app/sync BETWEEN="connectionId=$CONNECTION&projectId=$PROJECT"
+ask "$SYNC/status?$BETWEEN"; echo
+ask "$SYNC/preview?$BETWEEN"; echo
+sync() { ask $SYNC -d '{"connectionId":"'$CONNECTION'","projectId":"'$PROJECT'","direction":"'$1'"}'; echo; }
+sync push
+ask "$SYNC/preview?$BETWEEN"; echo
+curl -sS "$VERCEL/v10/projects/$PROJECT/env?upsert=true&teamId=$TEAM" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"key":"API_KEY","value":"k-changed","type":"encrypted","target":["production"]}'; echo
+ask "$SYNC/diff?$BETWEEN"; echo
+ask "$SYNC/preview?$BETWEEN&direction=pull"; echo
+sync pull
+ask $API/vaults/acme/app/environments/production/secrets; echo
 ask $API/vaults/acme/app/environments/production/rollback -d '{"version":'$VERSION'}'; echo
-sync
-ask "$API/integrations/vaults/acme/app/sync/history?limit=1"; echo
+ask $API/vaults/acme/app/environments/production/secrets; echo
+sync push
+ask "$SYNC/history?limit=3"; echo
 ask -X DELETE $API/integrations/connections/$CONNECTION; echo disconnected $CONNECTION"#;

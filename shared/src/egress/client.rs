@@ -149,6 +149,12 @@ impl Egress {
         &self.inner.config.redirect_origins
     }
 
+    /// The vaults group's base URL as browsers and platforms know it, if the operator says.
+    #[must_use]
+    pub fn public_url_vaults(&self) -> Option<&str> {
+        self.inner.config.public_url_vaults.as_deref()
+    }
+
     /// A request to a provider, by its documented path (with a leading slash).
     pub fn upstream(&self, method: Method, upstream: Upstream, path: &str) -> Outgoing {
         let url = Url::parse(&format!("{}{path}", self.base(upstream)));

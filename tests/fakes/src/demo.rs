@@ -12,11 +12,12 @@ use crate::Fakes;
 use crate::ai::AiKey;
 use crate::discord::DiscordWebhook;
 use crate::exchanges::kraken::KrakenKey;
-use crate::platforms::OAuthClient;
 use crate::platforms::heroku::HerokuToken;
 use crate::platforms::netlify::NetlifyToken;
 use crate::platforms::railway::RailwayReach;
+use crate::platforms::render::RenderKey;
 use crate::platforms::vercel::{VercelRecord, VercelToken};
+use crate::platforms::{OAuthClient, Reach};
 use crate::resend::ResendPermission;
 use crate::slack::{SlackBot, SlackChannel, SlackHook};
 use crate::telegram::{TelegramBot, TelegramChat, TelegramChatKind};
@@ -86,6 +87,8 @@ pub struct Demo {
     pub deepseek_api_key: String,
     /// A token of Vercel for one team.
     pub vercel_token: String,
+    /// That team.
+    pub vercel_team_id: String,
     /// A project of that team, with variables of its own.
     pub vercel_project_id: String,
     /// A key of Kraken that can only read, of an account with a history of [`KRAKEN_TRANSACTIONS`] transactions.
@@ -106,28 +109,65 @@ impl Fakes {
             let callback = format!("{base_url}/v1/integrations/{platform}/callback");
             OAuthClient::new(&format!("causeway-{platform}"), &secret, &callback)
         };
-        let [vercel, railway, netlify, heroku] = ["vercel", "railway", "netlify", "heroku"].map(client);
+        let [vercel, railway, netlify] = ["vercel", "railway", "netlify"].map(client);
+        let [github, heroku, supabase] = ["github", "heroku", "supabase"].map(client);
         self.vercel.add_client(vercel.clone());
         self.railway.add_client(railway.clone());
         self.netlify.add_client(netlify.clone());
+        self.github.add_client(github.clone());
         self.heroku.add_client(heroku.clone());
-        vec![("vercel", vercel), ("railway", railway), ("netlify", netlify), ("heroku", heroku)]
+        self.supabase.add_client(supabase.clone());
+        vec![
+            ("vercel", vercel),
+            ("railway", railway),
+            ("netlify", netlify),
+            ("github", github),
+            ("heroku", heroku),
+            ("supabase", supabase),
+        ]
     }
 
-    /// Something to connect by OAuth at each of the other platforms.
+    /// The token that can be pasted to connect a platform but Vercel in the sandbox.
+    #[must_use]
+    pub fn platform_token(platform: &str) -> String {
+        format!("{platform}_sandbox_not_a_real_token")
+    }
+
+    /// An account with a project to connect at each of the other platforms, by OAuth where there is a client and by token.
     fn seed_other_platforms(&self) {
-        let user = || "user_sandbox".to_owned();
+        let (user, token) = (|| "user_sandbox".to_owned(), Self::platform_token);
         self.railway.add_workspace("ws_sandbox", "Sandbox");
         self.railway.add_project("prj_sandbox", "my-app", "ws_sandbox");
         self.railway.add_environment("prj_sandbox", "env_sandbox", "production", false);
         let (workspaces, projects) = (vec!["ws_sandbox".to_owned()], Vec::new());
         self.railway.consent_as(RailwayReach::Grant { user: user(), workspaces, projects, writes: true });
+        self.railway.add_token(&token("railway"), RailwayReach::Workspace("ws_sandbox".to_owned()));
         self.netlify.add_account("acc_sandbox", "Sandbox", true);
         self.netlify.add_site("site_sandbox", "my-app", "acc_sandbox", Some("acme/app"));
-        let accounts = vec!["acc_sandbox".to_owned()];
-        self.netlify.consent_as(NetlifyToken { user: user(), accounts, read_only: false });
+        let of_team = NetlifyToken { user: user(), accounts: vec!["acc_sandbox".to_owned()], read_only: false };
+        self.netlify.consent_as(of_team.clone());
+        self.netlify.add_token(&token("netlify"), of_team);
         self.heroku.add_app("app_sandbox", "my-app", "user_sandbox");
-        self.heroku.consent_as(HerokuToken { user: user(), read_only: false });
+        let of_user = HerokuToken { user: user(), read_only: false };
+        self.heroku.consent_as(of_user.clone());
+        self.heroku.add_token(&token("heroku"), of_user);
+        let reach = Reach::of("sandbox", &["sandbox"]);
+        self.fly.add_organisation("sandbox", "Sandbox");
+        self.fly.add_app("my-app", "sandbox");
+        self.fly.add_token(&token("fly"), reach.clone());
+        self.cloudflare.add_account("sandbox", "Sandbox");
+        self.cloudflare.add_worker("sandbox", "my-app");
+        self.cloudflare.add_token(&token("cloudflare"), reach.clone());
+        self.github.add_repository("sandbox", "my-app", &["production"]);
+        self.github.consent_as(reach.clone());
+        self.github.add_token(&token("github"), reach.clone());
+        self.supabase.add_organisation("sandbox", "Sandbox");
+        self.supabase.add_project("my-app", "my-app", "sandbox");
+        self.supabase.consent_as(reach.clone());
+        self.supabase.add_token(&token("supabase"), reach);
+        self.render.add_owner("sandbox", "Sandbox");
+        self.render.add_service("srv-sandbox", "my-app", "sandbox", None);
+        self.render.add_key(&token("render"), RenderKey { owners: vec!["sandbox".to_owned()], read_only: false });
     }
 
     /// Adds one working credential of each kind and returns them. Doing so again changes nothing.
@@ -221,6 +261,7 @@ impl Fakes {
 
         Demo {
             vercel_token,
+            vercel_team_id: team.to_owned(),
             vercel_project_id,
             slack_webhook_url,
             slack_bot_token,

@@ -101,6 +101,30 @@ async fn a_browser_is_sent_to_the_page_of_consent_and_back() {
 }
 
 #[tokio::test]
+async fn the_callback_is_where_the_operator_says_whatever_host_was_called() {
+    let base = "https://integrations.example.com/platforms";
+    let app = TestApp::start_with(|settings| settings.public_url_vaults = Some(base.to_owned())).await;
+    let redirect = |page: &str| {
+        let page = url::Url::parse(page).unwrap();
+        let found = page.query_pairs().find(|(name, _)| name == "redirect_uri").map(|(_, value)| value.into_owned());
+        found.unwrap()
+    };
+    let path = "/v1/integrations/railway/authorize";
+    for host in ["127.0.0.1", "evil.example"] {
+        let vaults = app.vaults().header("accept", "application/json").header("host", host);
+        let vaults = vaults.header("x-forwarded-proto", "ftp");
+        let page = vaults.get(path).await.str("/data/authorizationUrl");
+        assert_eq!(redirect(&page), format!("{base}/v1/integrations/railway/callback"));
+    }
+    // Otherwise it stands beside authorize, under the host that was called.
+    let app = TestApp::start().await;
+    let vaults = app.vaults().header("accept", "application/json").header("host", "integrations.example.com");
+    let page = vaults.header("x-forwarded-proto", "https").get(path).await.str("/data/authorizationUrl");
+    let beside = "https://integrations.example.com/vaults/v1/integrations/railway/callback";
+    assert_eq!(redirect(&page), beside);
+}
+
+#[tokio::test]
 async fn a_callback_that_nobody_waits_for_connects_nothing() {
     let app = TestApp::start().await;
     let callback = |rest: &str| format!("{}/vaults/v1/integrations/vercel/callback{rest}", app.url);

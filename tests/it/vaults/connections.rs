@@ -39,6 +39,30 @@ async fn a_token_that_does_not_work_is_refused_and_nothing_is_saved() {
 }
 
 #[tokio::test]
+async fn a_token_that_never_worked_is_told_from_one_that_stopped_working() {
+    let app = TestApp::start().await;
+    let listed = app.vaults().get("/v1/integrations").await.expect(200)["data"]["providers"].clone();
+    for provider in listed.as_array().unwrap() {
+        let (name, display_name) = (provider["name"].as_str().unwrap(), provider["displayName"].as_str().unwrap());
+        let connect = format!("/v1/integrations/{name}/connect");
+        let refused = app.vaults().post(&connect, &json!({ "token": "not-a-token-of-anybody" })).await.expect(400);
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("{display_name} does not accept this token. ")), "{name}: {detail}");
+        assert!(detail.ends_with(provider["tokenHelp"].as_str().unwrap()), "{name}: {detail}");
+        assert!(!detail.contains("any more"), "{name}: {detail}");
+    }
+    // One that worked before is another matter.
+    let id = connect(&app).await;
+    app.fakes.vercel.revoke(&app.demo.vercel_token);
+    let projects = format!("{CONNECTIONS}/{id}/projects");
+    for _ in 0..2 {
+        let gone = app.vaults().get(&projects).await.expect(502);
+        let detail = gone["detail"].as_str().unwrap();
+        assert!(detail.starts_with("Vercel does not accept the") && detail.contains("any more"), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_listed_without_its_token() {
     let app = TestApp::start().await;
     let id = connect(&app).await;

@@ -8,5 +8,6 @@ mod connections;
 mod faults;
 pub(crate) mod fixtures;
 pub(crate) mod refresh;
+mod sandbox;
 mod secrets;
 mod sync;

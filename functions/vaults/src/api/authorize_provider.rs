@@ -32,7 +32,11 @@ pub(super) async fn authorize_provider(
     query: Query,
 ) -> Result<Response, ApiError> {
     let wanted = read(query)?;
-    let callback = callback(&headers, &uri)?;
+    let name = provider.entry().name;
+    let callback = match vaults.platform.egress.public_url_vaults() {
+        Some(base) => format!("{base}/v1/integrations/{name}/callback"),
+        None => callback_beside(&headers, &uri)?,
+    };
     let (url, until) = grant::begin(&vaults, caller.tenant(), caller.user(), provider, callback, wanted).await?;
     let asks_for_json =
         headers.get_all(header::ACCEPT).iter().any(|value| value.as_bytes().starts_with(b"application/json"));
@@ -51,12 +55,13 @@ fn read(mut query: Query) -> Result<Wanted, ApiError> {
     Ok(Wanted { redirect_uri, account, reconnects })
 }
 
-/// Where the provider is to send the browser back to: beside this very address.
-fn callback(headers: &HeaderMap, uri: &http::Uri) -> Result<String, ApiError> {
+/// Where the provider is to send the browser back to, if the operator does not say: beside this very address.
+fn callback_beside(headers: &HeaderMap, uri: &http::Uri) -> Result<String, ApiError> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or_else(|| header("host"));
     let host = host.ok_or_else(|| ApiError::internal("a request without a host"))?;
-    let scheme = header("x-forwarded-proto").or(uri.scheme_str()).unwrap_or("http");
+    let forwarded = header("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+    let scheme = forwarded.or(uri.scheme_str()).unwrap_or("http");
     let path = uri.path().strip_suffix("/authorize").unwrap_or(uri.path());
     Ok(format!("{scheme}://{host}{path}/callback"))
 }

@@ -109,27 +109,76 @@ async fn every_printed_line_works_when_it_is_pasted() {
 }
 
 /// What the lines of the vaults group show.
-fn a_vault_is_synced(shown: &[String; 11]) {
-    let [connected, projects, wrote, preview, first, changed, second, restored, third, history, gone] = shown;
+fn a_vault_is_synced(shown: &[String; 20]) {
+    let [made, wrote, page, connected, id, projects, status, shown @ .., history, gone] = shown;
+    let [plan, pushed, nothing, at_vercel, drift, back, pulled, values, rolled_back, restored, repaired] = shown;
     let json =
         |line: &String| -> Value { serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")) };
-    let id = connected.strip_prefix("connected ").unwrap();
-    assert_eq!(id.len(), 36, "{connected}");
-    assert_eq!(json(projects)["data"]["projects"][0]["name"], "my-app");
+    let data = |line: &String| json(line)["data"].clone();
+    assert_eq!(data(made), json!({ "owner": "acme", "repo": "app" }));
     assert_eq!(wrote, "wrote version 1");
-    assert_eq!(json(preview)["data"]["toCreate"], json!(["API_KEY", "DATABASE_URL"]));
+    let page = page.strip_prefix("To connect in a browser, open this page and choose Allow: ").unwrap();
+    assert!(page.starts_with("http://127.0.0.1:"), "{page}");
+    assert_eq!(connected, "The Vercel account Sandbox is connected");
+    let id = id.strip_prefix("connected ").unwrap();
+    assert_eq!(id.len(), 36, "{id}");
+    assert_eq!(data(projects)["projects"][0]["name"], "my-app");
+    assert_eq!((&data(status)["isFirstSync"], &data(status)["providerSecretCount"]), (&json!(true), &json!(1)));
+    let lists = |line: &String| {
+        let plan = data(line);
+        (plan["toCreate"].clone(), plan["toUpdate"].clone(), plan["toSkip"].clone())
+    };
+    let both = json!(["API_KEY", "DATABASE_URL"]);
+    assert_eq!(lists(plan), (both.clone(), json!([]), json!([])));
     let counts = |line: &String| {
-        let run = json(line)["data"].clone();
+        let run = data(line);
         assert_eq!(run["status"], "success", "{run}");
         (run["created"].clone(), run["updated"].clone(), run["skipped"].clone())
     };
-    assert_eq!(counts(first), (json!(2), json!(0), json!(0)));
-    assert_eq!(json(changed)["data"]["version"], 2);
-    assert_eq!(counts(second), (json!(0), json!(1), json!(1)));
-    assert_eq!(json(restored)["data"]["restored"], 1);
-    assert_eq!(counts(third), (json!(0), json!(1), json!(1)));
-    assert_eq!(json(history)["data"]["runs"][0]["updated"], 1);
+    assert_eq!(counts(pushed), (json!(2), json!(0), json!(0)));
+    assert_eq!(lists(nothing), (json!([]), json!([]), both));
+    assert_eq!(json(at_vercel)["created"]["value"], "k-changed");
+    let standings = data(drift)["names"].clone();
+    let standing = |name: &str| {
+        let mut rows = standings.as_array().unwrap().iter();
+        rows.find(|row| row["name"] == name).map(|row| row["standing"].clone())
+    };
+    assert_eq!(standing("API_KEY"), Some(json!("different")), "{drift}");
+    assert_eq!((standing("DATABASE_URL"), standing("FEATURE_FLAGS")), (Some(json!("same")), Some(json!("extra"))));
+    assert_eq!(lists(back), (json!(["FEATURE_FLAGS"]), json!(["API_KEY"]), json!(["DATABASE_URL"])));
+    assert_eq!(counts(pulled), (json!(1), json!(1), json!(1)));
+    let secrets = |line: &String| data(line)["secrets"].clone();
+    let taken = json!({ "API_KEY": "k-changed", "DATABASE_URL": "postgres://db", "FEATURE_FLAGS": "beta" });
+    assert_eq!(secrets(values), taken);
+    assert_eq!(data(rolled_back)["restored"], 1);
+    assert_eq!(secrets(restored), json!({ "API_KEY": "k-123456", "DATABASE_URL": "postgres://db" }));
+    assert_eq!(counts(repaired), (json!(0), json!(1), json!(1)));
+    let runs = data(history)["runs"].clone();
+    let directions: Vec<&Value> = runs.as_array().unwrap().iter().map(|run| &run["direction"]).collect();
+    assert_eq!(directions, ["push", "pull", "push"]);
     assert_eq!(gone, &format!("disconnected {id}"));
+}
+
+#[tokio::test]
+async fn the_lines_of_vaults_work_in_any_shell_that_stops_at_errors_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path()).await;
+    let all = stack.lines_to_paste();
+    let vaults: Vec<&str> = all.into_iter().skip_while(|line| !line.starts_with("# vaults")).collect();
+    // An HTTP error ends the curl of its line.
+    let lines = vaults.join("\n").replace("curl -sS", "curl -sS --fail");
+    for (name, options) in [("bash", "-euo pipefail"), ("sh", "-eu"), ("sh", "-eu")] {
+        let mut look = program("sh");
+        look.args(["-c", &format!("command -v {name} curl")]);
+        if crate::process::run(look).await.code != Some(0) {
+            continue;
+        }
+        let mut shell = program(name);
+        shell.args(options.split(' ')).args(["-c", &lines]);
+        let ended = crate::process::run(shell).await;
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{name}: {ended:?}");
+        assert!(ended.out.lines().last().unwrap().starts_with("disconnected "), "{ended:?}");
+    }
 }
 
 /// What the lines of the keys group show.
@@ -192,6 +241,8 @@ async fn without_the_sandbox_the_lines_leave_a_place_for_ones_own_webhook() {
     let stack = Stack::run(command, path).await;
     assert!(stack.ready[0].ends_with("(the real providers)."), "{:?}", stack.ready);
     let own = stack.ready.iter().find(|line| line.starts_with("SLACK_WEBHOOK_URL=")).unwrap();
+    assert!(own.ends_with("# put your own here"), "{own}");
+    let own = stack.ready.iter().find(|line| line.starts_with("VERCEL=https://api.vercel.com TOKEN=")).unwrap();
     assert!(own.ends_with("# put your own here"), "{own}");
     let own = stack.ready.iter().find(|line| line.starts_with("ADDRESS=")).unwrap();
     assert!(own.ends_with("# put an address of your own here"), "{own}");

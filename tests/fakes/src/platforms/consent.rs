@@ -71,10 +71,13 @@ impl Consent {
     /// The page that asks the user.
     pub(crate) fn page(&mut self, platform: &str, wish: Wish) -> Response {
         let number = self.pages.len();
+        let client = self.client(&wish.client_id).map(|client| client.id.as_str()).unwrap_or_default();
         let body = format!(
-            "<!doctype html>\n<title>{platform}</title>\n<h1>{platform}</h1>\n<p>Let this application in?</p>\n\
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+             content=\"width=device-width\">\n<title>{platform}, a fake</title>\n<h1>{platform}, a fake</h1>\n\
+             <p>This page stands for {platform}'s own. Let {client} see and change the variables of your projects?</p>\n\
              <p><a id=\"allow\" href=\"/consent/{number}/allow\">Allow</a> <a id=\"deny\" \
-             href=\"/consent/{number}/deny\">Deny</a></p>\n"
+             href=\"/consent/{number}/deny\">Deny</a></p>\n</html>\n"
         );
         self.pages.push(wish);
         plain(StatusCode::OK, "text/html; charset=utf-8", body)
