@@ -3,13 +3,13 @@
 use std::io::Write;
 
 /// An operation, and what held.
-pub struct Course {
+pub(crate) struct Course {
     /// The operation.
-    pub operation: String,
+    pub(crate) operation: String,
     /// Each step's call, and whether everything ended as it should after each fault that was tried there.
-    pub steps: Vec<(String, Vec<bool>)>,
+    pub(crate) steps: Vec<(String, Vec<bool>)>,
     /// The same after the operation was asked for, or its event delivered, once more.
-    pub twice: bool,
+    pub(crate) twice: bool,
 }
 
 impl Course {
@@ -20,7 +20,7 @@ impl Course {
 
 /// Prints the table past libtest, which keeps what a passing test prints to itself, and fails if anything broke.
 #[track_caller]
-pub fn assert_all_held(group: &str, faults: &[&str], courses: &[Course]) {
+pub(crate) fn assert_all_held(group: &str, faults: &[&str], courses: &[Course]) {
     let word = |held: bool| if held { "held" } else { "BROKEN" };
     let mut text =
         format!("\n{group}: a fault strikes a call, or that call and every later one; then all is asked again\n");
