@@ -34,6 +34,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path as FilePath, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -441,14 +442,14 @@ struct Output {
 }
 
 impl FunctionProcess {
-    /// Starts a function's binary as the process that `api` serves. It inherits nothing but `PATH` from the environment
-    /// of the tests.
+    /// Starts a function's binary as the process that `api` serves, or the one of its name in `CAUSEWAY_BINARIES`. It
+    /// inherits nothing but `PATH` from the environment of the tests.
     pub fn spawn(
-        binary: impl AsRef<std::path::Path>,
+        binary: impl AsRef<FilePath>,
         environment: impl IntoIterator<Item = (String, String)>,
         api: &RuntimeApi,
     ) -> io::Result<Self> {
-        let mut command = std::process::Command::new(binary.as_ref());
+        let mut command = std::process::Command::new(deployed(binary.as_ref()));
         let path = std::env::var_os("PATH").map(|path| ("PATH", path));
         command.env_clear().envs(path).envs(environment);
         Self::run(command, api)
@@ -517,6 +518,15 @@ impl Drop for FunctionProcess {
         // The task owns the child, which is killed when it is dropped.
         self.keeper.abort();
         ended(&self.shared, self.generation, Exited { code: None });
+    }
+}
+
+/// The binary of the same name in the folder that `CAUSEWAY_BINARIES` names, if it is set: the tests of a debug build run
+/// what is deployed then.
+fn deployed(binary: &FilePath) -> PathBuf {
+    match (std::env::var_os("CAUSEWAY_BINARIES"), binary.file_name()) {
+        (Some(folder), Some(name)) => FilePath::new(&folder).join(name),
+        _ => binary.to_owned(),
     }
 }
 
