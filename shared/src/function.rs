@@ -204,3 +204,87 @@ fn platform() -> Result<Platform, lambda_runtime::Error> {
     let config = Config::from_env().inspect_err(|error| tracing::error!(%error, "the function cannot start"))?;
     Ok(Platform::new(&config, Ids::default()).heard_by(Arc::new(Emf)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::{AwsConfig, EgressConfig};
+    use crate::egress::Egress;
+    use crate::http::{Api, Group, Operations};
+    use crate::job::ScheduledEvent;
+    use crate::telemetry::metrics::{Amount, Report, Sink};
+
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<Report>>);
+
+    impl Sink for Heard {
+        fn take(&self, report: &Report) {
+            self.0.lock().unwrap().push(report.clone());
+        }
+    }
+
+    impl Heard {
+        fn counts(&self) -> Vec<(&'static str, u64)> {
+            let reports = self.0.lock().unwrap();
+            let measurements = reports.iter().flat_map(|report| &report.measurements);
+            let counts = measurements.filter_map(|one| match one.amount {
+                Amount::Count(count) => Some((one.metric.name(), count)),
+                Amount::Times(_) => None,
+            });
+            counts.collect()
+        }
+    }
+
+    /// A platform that nothing is asked of.
+    fn platform() -> (Platform, Arc<Heard>) {
+        let nowhere = ([127, 0, 0, 1], 9).into();
+        let aws = AwsConfig::emulated(nowhere, nowhere);
+        let heard = Arc::new(Heard::default());
+        let platform = Platform::with_egress(&aws, Egress::new(EgressConfig::default()), Ids::default());
+        (platform.heard_by(heard.clone()), heard)
+    }
+
+    struct Panics;
+
+    #[async_trait::async_trait]
+    impl Job for Panics {
+        async fn run(&self, _event: ScheduledEvent) -> Result<Value, JobError> {
+            std::panic::panic_any("a test's")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_told_of_and_panics_on() {
+        let (platform, heard) = platform();
+        let function = Function::job(&platform, "sweep", Arc::new(Panics));
+        let event = json!({ "id": "1", "time": "2026-11-21T12:00:00Z" });
+        let running = tokio::spawn(async move { function.invoke(event, Duration::from_secs(9)).await });
+        assert!(running.await.unwrap_err().is_panic());
+        assert_eq!(heard.counts(), [("JobRuns", 1), ("JobFailures", 1), ("ColdStarts", 1)]);
+    }
+
+    async fn broken() -> &'static str {
+        std::panic::panic_any("a test's")
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_server_error() {
+        let (platform, heard) = platform();
+        let group = Group {
+            name: "keys",
+            function: "keys-api",
+            present: |problem| axum::response::IntoResponse::into_response(problem.error.status()),
+            operations: Operations(&[("GET /v1/broken", "break_it")]),
+        };
+        let router = Api::frame(&platform, group, Router::new().route("/v1/broken", get(broken)));
+        let request = http::Request::get("/v1/broken").body(axum::body::Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        assert_eq!(heard.counts(), [("Requests", 1), ("ServerErrors", 1), ("ColdStarts", 1)]);
+    }
+}

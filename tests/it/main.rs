@@ -9,5 +9,6 @@ mod rules;
 mod secrets;
 mod services;
 mod sweep;
+mod telemetry;
 mod vaults;
 mod wallets;
