@@ -97,7 +97,9 @@ async fn provider_calls_are_counted_by_upstream_and_told_without_their_address()
         Some(ProviderFault::Answer(ProviderAnswer::status(429))),
         Some(ProviderFault::Close),
     ] {
-        fault.into_iter().for_each(|fault| hooks.faults().next(1, fault));
+        // What is cut is tried once more.
+        let times = if matches!(fault, Some(ProviderFault::Close)) { 2 } else { 1 };
+        fault.into_iter().for_each(|fault| hooks.faults().next(times, fault));
         ids.push(request_id(&app));
         let services = app.services().header("x-request-id", ids.last().unwrap());
         let _ = services.post_empty(&path).await.expect(200);
@@ -117,13 +119,12 @@ async fn provider_calls_are_counted_by_upstream_and_told_without_their_address()
         let lines = logged(id, "called");
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!((&line["level"], &line["upstream"]), (&json!("DEBUG"), &json!("SLACK_HOOKS")), "{line}");
-        assert_eq!((&line["method"], &line["attempts"]), (&json!("POST"), &json!(1)), "{line}");
+        assert_eq!(line["method"], "POST", "{line}");
         assert!(line["latency_ms"].is_u64() && !line.to_string().contains("/services/"), "{line}");
-        ends.push((line["status"].as_u64(), line["error"].as_str().map(str::to_owned)));
+        ends.push(json!([line["status"], line["error"], line["attempts"]]));
     }
-    let statuses: Vec<Option<u64>> = ends.iter().map(|(status, _)| *status).collect();
-    assert_eq!(statuses[1..], [Some(503), Some(429), None], "{ends:?}");
-    assert_eq!(ends[3].1.as_deref(), Some("interrupted"));
+    assert!(ends[0][0].is_u64() && ends[0][1].is_null() && ends[0][2] == 1, "{ends:?}");
+    assert_eq!(ends[1..], [json!([503, null, 1]), json!([429, null, 1]), json!([null, "interrupted", 2])]);
 }
 
 #[tokio::test]
