@@ -120,7 +120,9 @@ async fn provider_calls_are_counted_by_upstream_and_told_without_their_address()
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!((&line["level"], &line["upstream"]), (&json!("DEBUG"), &json!("SLACK_HOOKS")), "{line}");
         assert_eq!(line["method"], "POST", "{line}");
-        assert!(line["latency_ms"].is_u64() && !line.to_string().contains("/services/"), "{line}");
+        assert!(line["latency_ms"].is_u64(), "{line}");
+        let secret = app.demo.slack_webhook_url.rsplit('/').next().unwrap();
+        assert!(!line.to_string().contains(secret) && !line.to_string().contains("hooks.slack.com"), "{line}");
         ends.push(json!([line["status"], line["error"], line["attempts"]]));
     }
     assert!(ends[0][0].is_u64() && ends[0][1].is_null() && ends[0][2] == 1, "{ends:?}");
