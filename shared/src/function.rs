@@ -1,18 +1,26 @@
 //! Lambda mains, and the same functions invoked in process.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use futures::FutureExt;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Context, LambdaEvent, Service};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
 
 use crate::clock::Ids;
 use crate::config::Config;
 use crate::job::{Event, Job, JobError};
 use crate::table::{TableError, keys};
-use crate::{Platform, deadline, telemetry};
+use crate::telemetry::emf::Emf;
+use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::{self, trace};
+use crate::{Platform, deadline};
 
 /// A function, as Lambda and the local stack see it.
 #[derive(Clone)]
@@ -20,7 +28,7 @@ pub enum Function {
     /// Answers API Gateway's requests.
     Api(Router),
     /// Runs on a schedule, or on the table's stream.
-    Job(Arc<dyn Job>),
+    Job(Worker),
 }
 
 impl std::fmt::Debug for Function {
@@ -30,6 +38,21 @@ impl std::fmt::Debug for Function {
             Self::Job(_) => "Job",
         })
     }
+}
+
+/// A job under its function's name.
+#[derive(Clone)]
+pub struct Worker {
+    function: &'static str,
+    job: Arc<dyn Job>,
+    metrics: Metrics,
+}
+
+/// What Lambda tells of an invocation.
+#[derive(Debug, Clone, Default)]
+struct Invocation {
+    request_id: Option<String>,
+    trace_id: Option<String>,
 }
 
 /// What Lambda reports when a function fails.
@@ -50,6 +73,12 @@ impl Failure {
 }
 
 impl Function {
+    /// The function of this name that does `job`.
+    #[must_use]
+    pub fn job(platform: &Platform, function: &'static str, job: Arc<dyn Job>) -> Self {
+        Self::Job(Worker { function, job, metrics: platform.metrics.clone() })
+    }
+
     /// Invokes the function with a real event, as Lambda would, with `left` until the deadline.
     ///
     /// # Errors
@@ -67,13 +96,11 @@ impl Function {
                 let Ok(response) = answer.await;
                 serde_json::to_value(response).map_err(|error| malformed(&error))
             }
-            Self::Job(job) => {
-                let event = Event::parse(event)
-                    .map_err(|error| Failure { error_type: "MalformedEvent", message: error.to_string() })?;
-                run_job(job.as_ref(), event, left)
-                    .await
-                    .map_err(|error| Failure { error_type: "JobError", message: error.to_string() })
-            }
+            Self::Job(worker) => worker.run(event, left, Invocation::default()).await.map_err(|error| {
+                let malformed = matches!(error, JobError::Event(_) | JobError::Stream(_));
+                let error_type = if malformed { "MalformedEvent" } else { "JobError" };
+                Failure { error_type, message: error.to_string() }
+            }),
         }
     }
 }
@@ -82,27 +109,52 @@ fn malformed(error: &serde_json::Error) -> Failure {
     Failure { error_type: "MalformedEvent", message: error.to_string() }
 }
 
-async fn run_job(job: &dyn Job, event: Event, left: Duration) -> Result<Value, JobError> {
-    let work = async {
-        match event {
-            Event::Schedule(event) => job.run(event).await,
-            Event::Stream(event) => job.run_stream(event).await,
+impl Worker {
+    /// Runs the job, and tells of it in one line and in metrics, whatever comes of it.
+    async fn run(&self, event: Value, left: Duration, invocation: Invocation) -> Result<Value, JobError> {
+        let span = tracing::info_span!(
+            "run",
+            function = self.function,
+            trigger = field::Empty,
+            request_id = invocation.request_id,
+            trace_id = invocation.trace_id,
+        );
+        let outcome = self.metrics.during(self.told(event, left)).instrument(span).await;
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    async fn told(&self, event: Value, left: Duration) -> Result<Result<Value, JobError>, Box<dyn Any + Send>> {
+        let (started, cold) = (Instant::now(), self.metrics.is_cold(self.function));
+        let outcome = AssertUnwindSafe(deadline::within(left, self.work(event))).catch_unwind().await;
+        let latency = started.elapsed();
+        metrics::job_ran(self.function, !matches!(outcome, Ok(Ok(_))), latency);
+        if cold {
+            metrics::cold_start(self.function);
         }
-    };
-    let outcome = deadline::within(left, work).await;
-    match &outcome {
-        Ok(result) => tracing::info!(%result, "the job ran"),
-        Err(error) => {
-            let mut causes = vec![error.to_string()];
-            let mut next = std::error::Error::source(error);
-            while let Some(cause) = next {
-                causes.push(cause.to_string());
-                next = cause.source();
+        let latency_ms = telemetry::milliseconds(latency);
+        match &outcome {
+            Ok(Ok(result)) => tracing::info!(outcome = "ok", latency_ms, cold, %result, "the job ran"),
+            Ok(Err(error)) => {
+                let error = telemetry::chain(error);
+                tracing::error!(outcome = "failed", latency_ms, cold, error, "the job failed");
             }
-            tracing::error!(error = causes.join(": "), "the job failed");
+            Err(_) => tracing::error!(outcome = "panicked", latency_ms, cold, "the job failed"),
+        }
+        outcome
+    }
+
+    async fn work(&self, event: Value) -> Result<Value, JobError> {
+        match Event::parse(event)? {
+            Event::Schedule(event) => {
+                Span::current().record("trigger", "schedule");
+                self.job.run(event).await
+            }
+            Event::Stream(event) => {
+                Span::current().record("trigger", "stream");
+                self.job.run_stream(event).await
+            }
         }
     }
-    outcome
 }
 
 /// A Lambda main for a group's API.
@@ -119,18 +171,24 @@ pub async fn run_api(api: impl FnOnce(&Platform) -> Router) -> Result<(), lambda
     lambda_http::run(api(&platform)).await
 }
 
-/// A Lambda main for a function that runs on a schedule or on the table's stream.
+/// A Lambda main for a function that runs on a schedule or on the table's stream, by its binary's name.
 ///
 /// # Errors
 /// A configuration that cannot be used, or the runtime's own.
-pub async fn run_scheduled(job: impl FnOnce(&Platform) -> Arc<dyn Job>) -> Result<(), lambda_runtime::Error> {
-    let job = job(&platform()?);
+pub async fn run_scheduled(
+    function: &'static str,
+    job: impl FnOnce(&Platform) -> Arc<dyn Job>,
+) -> Result<(), lambda_runtime::Error> {
+    let platform = platform()?;
+    let worker = Worker { function, job: job(&platform), metrics: platform.metrics.clone() };
     lambda_runtime::run(lambda_runtime::service_fn(move |event: lambda_runtime::LambdaEvent<Value>| {
-        let job = Arc::clone(&job);
+        let worker = worker.clone();
         async move {
-            let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            let event = Event::parse(event.payload)?;
-            Ok::<_, lambda_runtime::Error>(run_job(job.as_ref(), event, left).await?)
+            let lambda_runtime::LambdaEvent { payload, context } = event;
+            let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            let trace_id = context.xray_trace_id.as_deref().and_then(trace::root).map(str::to_owned);
+            let invocation = Invocation { request_id: Some(context.request_id), trace_id };
+            Ok::<_, lambda_runtime::Error>(worker.run(payload, left, invocation).await?)
         }
     }))
     .await
@@ -144,5 +202,89 @@ impl crate::table::Record for Nothing {}
 fn platform() -> Result<Platform, lambda_runtime::Error> {
     telemetry::init();
     let config = Config::from_env().inspect_err(|error| tracing::error!(%error, "the function cannot start"))?;
-    Ok(Platform::new(&config, Ids::default()))
+    Ok(Platform::new(&config, Ids::default()).heard_by(Arc::new(Emf)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::{AwsConfig, EgressConfig};
+    use crate::egress::Egress;
+    use crate::http::{Api, Group, Operations};
+    use crate::job::ScheduledEvent;
+    use crate::telemetry::metrics::{Amount, Report, Sink};
+
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<Report>>);
+
+    impl Sink for Heard {
+        fn take(&self, report: &Report) {
+            self.0.lock().unwrap().push(report.clone());
+        }
+    }
+
+    impl Heard {
+        fn counts(&self) -> Vec<(&'static str, u64)> {
+            let reports = self.0.lock().unwrap();
+            let measurements = reports.iter().flat_map(|report| &report.measurements);
+            let counts = measurements.filter_map(|one| match one.amount {
+                Amount::Count(count) => Some((one.metric.name(), count)),
+                Amount::Times(_) => None,
+            });
+            counts.collect()
+        }
+    }
+
+    /// A platform that nothing is asked of.
+    fn platform() -> (Platform, Arc<Heard>) {
+        let nowhere = ([127, 0, 0, 1], 9).into();
+        let aws = AwsConfig::emulated(nowhere, nowhere);
+        let heard = Arc::new(Heard::default());
+        let platform = Platform::with_egress(&aws, Egress::new(EgressConfig::default()), Ids::default());
+        (platform.heard_by(heard.clone()), heard)
+    }
+
+    struct Panics;
+
+    #[async_trait::async_trait]
+    impl Job for Panics {
+        async fn run(&self, _event: ScheduledEvent) -> Result<Value, JobError> {
+            std::panic::panic_any("a test's")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_told_of_and_panics_on() {
+        let (platform, heard) = platform();
+        let function = Function::job(&platform, "sweep", Arc::new(Panics));
+        let event = json!({ "id": "1", "time": "2026-11-21T12:00:00Z" });
+        let running = tokio::spawn(async move { function.invoke(event, Duration::from_secs(9)).await });
+        assert!(running.await.unwrap_err().is_panic());
+        assert_eq!(heard.counts(), [("JobRuns", 1), ("JobFailures", 1), ("ColdStarts", 1)]);
+    }
+
+    async fn broken() -> &'static str {
+        std::panic::panic_any("a test's")
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_server_error() {
+        let (platform, heard) = platform();
+        let group = Group {
+            name: "keys",
+            function: "keys-api",
+            present: |problem| axum::response::IntoResponse::into_response(problem.error.status()),
+            operations: Operations(&[("GET /v1/broken", "break_it")]),
+        };
+        let router = Api::frame(&platform, group, Router::new().route("/v1/broken", get(broken)));
+        let request = http::Request::get("/v1/broken").body(axum::body::Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        assert_eq!(heard.counts(), [("Requests", 1), ("ServerErrors", 1), ("ColdStarts", 1)]);
+    }
 }

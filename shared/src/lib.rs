@@ -12,7 +12,7 @@
 //! | [`deadline`] | how long an invocation still has |
 //! | [`egress`] | the only HTTP client, and the guard on where it may go |
 //! | [`job`] | scheduled work: claims, runs, deadlines |
-//! | [`telemetry`] | JSON logs, with what looks like a credential struck out |
+//! | [`telemetry`] | JSON logs, with what looks like a credential struck out; metrics; the trace |
 //! | [`platform`] | all of it assembled, as a function receives it |
 //! | [`function`] | Lambda mains, and the same functions invoked in process |
 

@@ -23,6 +23,7 @@ use crate::config::{AwsConfig, Config, Identity, OAuthClient};
 use crate::credentials::{CredentialError, Credentials, disclose};
 use crate::egress::{Egress, Upstream};
 use crate::table::Table;
+use crate::telemetry::metrics::{Metrics, Sink};
 
 /// What a function stands on. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Platform {
     pub authenticator: Arc<Authenticator>,
     /// Tokens, for their operator.
     pub tokens: TokenStore,
+    /// Who hears what is measured.
+    pub metrics: Metrics,
     signing_key: Arc<OnceCell<hmac::Key>>,
     operator_keys: Arc<Mutex<OperatorKeys>>,
     oauth_clients: Arc<Mutex<OAuthClients>>,
@@ -91,8 +94,26 @@ impl Platform {
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
         let tokens = TokenStore::new(table.clone(), ids.clone());
         let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
+        let metrics = Metrics::unheard(&aws.stack, ids.clone());
         let (signing_key, operator_keys, oauth_clients) = (Arc::new(OnceCell::new()), Arc::default(), Arc::default());
-        Self { ids, table, credentials, egress, authenticator, tokens, signing_key, operator_keys, oauth_clients }
+        Self {
+            ids,
+            table,
+            credentials,
+            egress,
+            authenticator,
+            tokens,
+            metrics,
+            signing_key,
+            operator_keys,
+            oauth_clients,
+        }
+    }
+
+    /// The same, and `sink` hears what is measured on it.
+    #[must_use]
+    pub fn heard_by(self, sink: Arc<dyn Sink>) -> Self {
+        Self { metrics: self.metrics.heard_by(sink), ..self }
     }
 
     /// The operator's own key with `upstream`, if there is one: `CAUSEWAY_<UPSTREAM>_API_KEY`, or the stack's secret

@@ -10,5 +10,6 @@ mod rules;
 mod secrets;
 mod services;
 mod sweep;
+mod telemetry;
 mod vaults;
 mod wallets;

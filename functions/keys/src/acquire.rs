@@ -18,10 +18,11 @@ use shared::digest::sha256_hex;
 use shared::http::ApiError;
 use shared::table::keys::pool as places;
 use shared::table::{Index, Record, Stored, TableError};
+use shared::telemetry::metrics;
 
 use crate::Group;
 use crate::lease::Lease;
-use crate::model::{Key, KeyId, PassedOver, Reason, Usage, choose, earliest, objection};
+use crate::model::{Key, KeyId, PassedOver, Reason, Usage, choose, earliest, main_reason, objection};
 use crate::providers::Secrets;
 use crate::store::{Counted, Pool};
 
@@ -125,6 +126,7 @@ impl Group {
         let now = self.platform.ids.now();
         let Pool { keys, usage } = self.keys.pool(tenant, provider).await?;
         if keys.is_empty() {
+            metrics::denied("no_key");
             return Err(ApiError::NotFound { what: "Integration" });
         }
         let choice = choose(&keys, |id| usage.get(&id).copied().unwrap_or_default(), now);
@@ -139,6 +141,8 @@ impl Group {
                 Counted::Gone => {}
             }
         }
+        // With no reason at all, every key was deleted while it was being chosen.
+        metrics::denied(main_reason(&passed_over).map_or("no_key", Reason::name));
         Err(none_free(provider, &keys, &passed_over, now))
     }
 

@@ -18,6 +18,7 @@ pub mod billing;
 pub mod lease;
 pub mod model;
 pub mod monitor;
+pub mod operations;
 pub mod providers;
 pub mod store;
 
@@ -27,6 +28,7 @@ use providers::Secrets;
 use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
+use shared::telemetry::metrics;
 use store::Keys;
 use tokio::sync::Semaphore;
 
@@ -58,7 +60,10 @@ impl Group {
     /// Asks a key's provider whether a credential works.
     pub async fn probe(&self, key: &Key, secrets: &Secrets) -> Probe {
         let credential = Credential::new(&secrets.0, key.base_url.as_ref());
-        providers::of(&key.provider).probe(&credential, &self.platform.egress.hiding(secrets.confidential())).await
+        let egress = self.platform.egress.hiding(secrets.confidential());
+        let probe = providers::of(&key.provider).probe(&credential, &egress).await;
+        metrics::judged(GROUP, probe.verdict.name());
+        probe
     }
 
     /// Takes in a probe of the credential of `revision`; of another one it says nothing about the present.
@@ -94,7 +99,7 @@ pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Fu
     use shared::function::Function;
     vec![
         ("keys-api", Function::Api(api::router(platform))),
-        (monitor::FUNCTION, Function::Job(Arc::new(monitor::Monitor::new(platform)))),
-        (billing::FUNCTION, Function::Job(Arc::new(billing::BillingJob::new(platform)))),
+        (monitor::FUNCTION, Function::job(platform, monitor::FUNCTION, Arc::new(monitor::Monitor::new(platform)))),
+        (billing::FUNCTION, Function::job(platform, billing::FUNCTION, Arc::new(billing::BillingJob::new(platform)))),
     ]
 }

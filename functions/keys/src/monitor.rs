@@ -17,6 +17,7 @@ use shared::auth::Tenant;
 use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::table::TableError;
+use shared::telemetry::metrics;
 use shared::{Platform, deadline};
 
 use crate::model::{Key, KeyId, Probe, Verdict};
@@ -102,7 +103,9 @@ impl Monitor {
             Ok(secrets) => self.group.probe(&key, &secrets).await,
             Err(error) => {
                 tracing::error!(tenant = tenant.as_str(), integration = id.number(), %error, "a credential could not be read");
-                Probe::inconclusive("The stored credential could not be read")
+                let probe = Probe::inconclusive("The stored credential could not be read");
+                metrics::judged(GROUP, probe.verdict.name());
+                probe
             }
         };
         let now = self.group.platform.ids.now();

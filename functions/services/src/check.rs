@@ -19,6 +19,7 @@ use shared::Platform;
 use shared::auth::Tenant;
 use shared::deadline;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
+use shared::telemetry::metrics;
 
 use crate::model::{IntegrationId, Report, Verdict};
 use crate::store::CHECK_QUEUES;
@@ -130,6 +131,7 @@ impl Check {
                 Report::inconclusive("The stored configuration could not be read")
             }
         };
+        metrics::judged(GROUP, report.verdict.name());
         let recorded = integrations.release(tenant, &claimed, fence, run.cutoff, Some(&report)).await?;
         tracing::info!(
             group = GROUP,

@@ -13,6 +13,7 @@
 pub mod api;
 pub mod check;
 pub mod model;
+pub mod operations;
 pub mod providers;
 pub mod store;
 
@@ -46,6 +47,6 @@ pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Fu
     use shared::function::Function;
     vec![
         ("services-api", Function::Api(api::router(platform))),
-        ("services-check", Function::Job(Arc::new(check::Check::new(platform)))),
+        (check::FUNCTION, Function::job(platform, check::FUNCTION, Arc::new(check::Check::new(platform)))),
     ]
 }

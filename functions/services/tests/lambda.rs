@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::TestApp;
+use kit::fault_proxy::Fault;
+use kit::metrics::{Defined, Line};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
 
@@ -45,6 +47,20 @@ impl Lambda {
         let lines = self.process.lines();
         lines.iter().filter(|line| line.stream == Stream::Output).map(|line| log_line(&line.text)).collect()
     }
+}
+
+/// The metrics that it has written so far, one list a line, with the line's texts.
+fn metrics(process: &FunctionProcess) -> Vec<Line> {
+    let lines = process.lines();
+    let output = lines.iter().filter(|line| line.stream == Stream::Output);
+    output.filter_map(|line| Line::read(&line.text)).collect()
+}
+
+/// The values of a metric on a line.
+#[track_caller]
+fn values<'a>(line: &'a Line, name: &str) -> &'a [f64] {
+    let found = line.metrics.iter().find(|metric| metric.name == name);
+    &found.unwrap_or_else(|| panic!("no {name} in {line:?}")).values
 }
 
 fn log_line(text: &str) -> Value {
@@ -118,6 +134,24 @@ async fn an_event_that_makes_the_runtime_panic_costs_only_itself() {
     assert!(message.contains("panicked"), "{message}");
     let list = event(&lambda.app, "services-api-list");
     assert_eq!(answered(lambda.invoke(list).await), (200, json!({ "data": [] })));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_line_of_the_log_and_holds_nothing_of_the_request() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let mut broken = event(&lambda.app, "services-api-create");
+    broken["body"] = "not base64! c4n4ry-of-a-body".into();
+    broken["rawQueryString"] = "token=c4n4ry-of-a-query".into();
+    let _ = failed(lambda.invoke(broken).await);
+    let line = log_line(&lambda.process.line_with("\"panicked\"").await.unwrap().text);
+    assert_eq!(line["level"], "ERROR", "{line}");
+    assert!(line["location"].is_string() && line["error"].is_string(), "{line}");
+    let list = event(&lambda.app, "services-api-list");
+    assert_eq!(answered(lambda.invoke(list).await).0, 200);
+    lambda.process.line_with("\"answered\"").await.unwrap();
+    let lines = lambda.process.lines();
+    assert!(lines.iter().all(|line| line.stream == Stream::Output), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.text.contains("c4n4ry")), "{lines:?}");
 }
 
 #[tokio::test]
@@ -252,4 +286,122 @@ async fn services_check_goes_on_after_a_crash() {
     assert_eq!((&result["valid"], &result["finished"]), (&json!(0), &json!(false)));
     let read = lambda.app.services().get(&format!("/api/integrations/{id}")).await.expect(200);
     assert!(read.get("lastTest").is_none(), "{read}");
+}
+
+#[tokio::test]
+async fn a_request_is_told_in_metrics_that_cloudwatch_takes() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    let mut test = event(&lambda.app, "services-api-get");
+    test["rawPath"] = format!("/api/integrations/{id}/test").into();
+    test["requestContext"]["http"]["method"] = "POST".into();
+    let before = Timestamp::now().as_millisecond();
+    assert_eq!(answered(lambda.invoke(test).await).1["verdict"], "valid");
+    lambda.process.line_with("\"test_integration\",\"Requests\"").await.unwrap();
+    let told = metrics(&lambda.process);
+    let [line] = told.as_slice() else { panic!("{told:?}") };
+    assert!((before..=Timestamp::now().as_millisecond()).contains(&line.timestamp), "{line:?}");
+    for (name, value) in [
+        ("Stack", "causeway"),
+        ("Group", "services"),
+        ("Operation", "test_integration"),
+        ("Function", "services-api"),
+        ("Upstream", "SLACK_HOOKS"),
+        ("Verdict", "valid"),
+    ] {
+        assert_eq!(line.members[name], value, "{line:?}");
+    }
+    for name in ["Requests", "ColdStarts", "ProviderCalls", "Verdicts"] {
+        assert_eq!(values(line, name), [1.0], "{name}");
+    }
+    for name in ["Latency", "ProviderLatency"] {
+        assert!(matches!(values(line, name), [time] if *time > 0.0), "{name}: {line:?}");
+    }
+    let Defined { unit, sets, .. } = line.metrics.iter().find(|metric| metric.name == "Latency").unwrap();
+    assert_eq!(unit, "Milliseconds");
+    assert_eq!(*sets, [vec!["Stack", "Group"], vec!["Stack", "Group", "Operation"]]);
+
+    // The next is warm, and fails.
+    lambda.app.proxy.inject(Fault::ServerError).on("Query").always();
+    assert_eq!(answered(lambda.invoke(event(&lambda.app, "services-api-list")).await).0, 500);
+    lambda.process.line_with("\"ServerErrors\"").await.unwrap();
+    let told = metrics(&lambda.process);
+    let [_, line] = told.as_slice() else { panic!("{told:?}") };
+    let names: Vec<&str> = line.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["Requests", "ServerErrors", "Latency"]);
+    assert_eq!((&line.members["Operation"], values(line, "ServerErrors")), (&json!("list_integrations"), &[1.0][..]));
+
+    let log = lambda.log();
+    let answers: Vec<&Value> = log.iter().filter(|line| line["message"] == "answered").collect();
+    for (answer, operation, outcome, cold) in
+        [(answers[0], "test_integration", "ok", true), (answers[1], "list_integrations", "server_error", false)]
+    {
+        assert_eq!((&answer["span"]["operation"], &answer["outcome"]), (&json!(operation), &json!(outcome)));
+        assert_eq!(answer["cold"], cold);
+    }
+    // Nothing is written twice, and there is no line beside.
+    let others = log.iter().filter(|line| line["message"] != "answered" && line.get("_aws").is_none());
+    let others: Vec<&Value> = others.map(|line| &line["message"]).collect();
+    assert_eq!(others, ["internal error"]);
+}
+
+#[tokio::test]
+async fn the_trace_goes_into_the_log_and_to_aws_and_no_further() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let id = lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    lambda.api.first_next().await.unwrap();
+    lambda.app.proxy.forget_calls();
+    lambda.app.fakes.slack.hooks.forget_requests();
+    let mut test = event(&lambda.app, "services-api-get");
+    test["rawPath"] = format!("/api/integrations/{id}/test").into();
+    test["requestContext"]["http"]["method"] = "POST".into();
+    assert_eq!(answered(lambda.invoke(test).await).0, 200);
+    let line = log_line(&lambda.process.line_with("\"answered\"").await.unwrap().text);
+    let trace_id = line["span"]["trace_id"].as_str().unwrap();
+    assert!(trace_id.starts_with("1-"), "{line}");
+
+    let calls = lambda.app.proxy.calls();
+    let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    assert!(operations.contains(&"GetItem") && operations.contains(&"GetSecretValue"), "{operations:?}");
+    for call in &calls {
+        let trace = call.trace.as_deref().unwrap_or_default();
+        assert!(trace.starts_with(&format!("Root={trace_id};Parent=")), "{}: {trace}", call.operation);
+        assert!(trace.ends_with(";Sampled=0"), "{trace}");
+    }
+    let requests = lambda.app.fakes.slack.hooks.requests();
+    assert!(!requests.is_empty());
+    for request in &requests {
+        assert_eq!(request.header("x-amzn-trace-id"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_one_line_and_its_metrics() {
+    let lambda = Lambda::start(CHECK, "services-check").await;
+    lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    lambda.create_slack("https://hooks.slack.com/services/T0/B0/mistyped").await;
+    let _ = failed(lambda.invoke(json!({})).await);
+    let result = lambda.invoke(lambda.app.scheduled_event()).await.json().unwrap();
+    assert_eq!((&result["valid"], &result["invalid"]), (&json!(1), &json!(1)));
+    let ran = log_line(&lambda.process.line_with("\"the job ran\"").await.unwrap().text);
+    let span = &ran["span"];
+    assert_eq!((&span["function"], &span["trigger"]), (&json!("services-check"), &json!("schedule")), "{ran}");
+    assert!(span["request_id"].is_string() && span["trace_id"].is_string(), "{ran}");
+    assert_eq!((&ran["outcome"], &ran["cold"]), (&json!("ok"), &json!(false)), "{ran}");
+    assert_eq!(serde_json::from_str::<Value>(ran["result"].as_str().unwrap()).unwrap(), result);
+    lambda.process.line_with("\"Verdict\":\"invalid\"").await.unwrap();
+    lambda.process.line_with("\"Verdict\":\"valid\"").await.unwrap();
+
+    let told = metrics(&lambda.process);
+    let [malformed, lines @ ..] = told.as_slice() else { panic!("{told:?}") };
+    for name in ["JobRuns", "JobFailures", "ColdStarts"] {
+        assert_eq!(values(malformed, name), [1.0], "{name}");
+    }
+    // The two verdicts cannot share a line.
+    let [one, other] = lines else { panic!("{lines:?}") };
+    assert_eq!((values(one, "JobRuns"), values(one, "ProviderCalls")), (&[1.0][..], &[2.0][..]));
+    assert_eq!(values(one, "ProviderLatency").len(), 2);
+    assert_eq!((values(one, "Verdicts"), values(other, "Verdicts")), (&[1.0][..], &[1.0][..]));
+    assert!(lines.iter().all(|line| line.members["Stack"] == "causeway"));
+    assert!(one.metrics.iter().all(|metric| metric.name != "JobFailures"));
 }

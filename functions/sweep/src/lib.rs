@@ -217,5 +217,6 @@ impl Job for Sweep {
 /// The function by name, as it is deployed.
 #[must_use]
 pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Function)> {
-    vec![(FUNCTION, shared::function::Function::Job(std::sync::Arc::new(Sweep::new(platform))))]
+    use shared::function::Function;
+    vec![(FUNCTION, Function::job(platform, FUNCTION, std::sync::Arc::new(Sweep::new(platform))))]
 }

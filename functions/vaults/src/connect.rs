@@ -3,12 +3,13 @@
 use jiff::SignedDuration;
 use shared::auth::Tenant;
 use shared::http::ApiError;
+use shared::telemetry::metrics;
 use uuid::Uuid;
 
-use crate::Vaults;
 use crate::model::{Connection, Way};
 use crate::providers::{Account, Entry, Held, Provider, Session, Trouble};
 use crate::store::NewConnection;
+use crate::{GROUP, Vaults};
 
 /// What was granted, and what is wanted of it.
 #[derive(Debug)]
@@ -89,7 +90,9 @@ async fn accounts(
 ) -> Result<Vec<Account>, Trouble> {
     let platform = &vaults.platform;
     let session = |team| Session::new("", team, &held.access, &platform.egress, platform.ids.now());
-    let told = provider.accounts(&session(team)).await?;
+    let told = provider.accounts(&session(team)).await;
+    metrics::judged(GROUP, told.as_ref().map_or_else(Trouble::verdict, |_| "valid"));
+    let told = told?;
     match (team, wanted) {
         (None, Some(wanted)) if !told.iter().any(|account| is_wanted(account, wanted)) => {
             let asked = provider.accounts(&session(Some(wanted))).await.unwrap_or_default();

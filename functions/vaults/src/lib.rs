@@ -14,6 +14,7 @@ pub mod api;
 pub mod connect;
 pub mod grant;
 pub mod model;
+pub mod operations;
 pub mod providers;
 pub mod refresh;
 pub mod store;
@@ -201,7 +202,7 @@ pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Fu
     use shared::function::Function;
     vec![
         ("vaults-api", Function::Api(api::router(platform))),
-        (sync::FUNCTION, Function::Job(sync::job(platform))),
-        (refresh::FUNCTION, Function::Job(refresh::job(platform))),
+        (sync::FUNCTION, Function::job(platform, sync::FUNCTION, sync::job(platform))),
+        (refresh::FUNCTION, Function::job(platform, refresh::FUNCTION, refresh::job(platform))),
     ]
 }

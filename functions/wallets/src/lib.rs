@@ -12,6 +12,7 @@
 pub mod api;
 pub mod imports;
 pub mod model;
+pub mod operations;
 pub mod providers;
 pub mod store;
 pub mod sync;
@@ -43,5 +44,8 @@ impl Wallets {
 #[must_use]
 pub fn functions(platform: &Platform) -> Vec<(&'static str, shared::function::Function)> {
     use shared::function::Function;
-    vec![("wallets-api", Function::Api(api::router(platform))), ("wallets-sync", Function::Job(sync::job(platform)))]
+    vec![
+        ("wallets-api", Function::Api(api::router(platform))),
+        (sync::FUNCTION, Function::job(platform, sync::FUNCTION, sync::job(platform))),
+    ]
 }

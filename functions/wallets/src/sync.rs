@@ -30,6 +30,7 @@ use shared::credentials::CredentialError;
 use shared::deadline;
 use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
 use shared::table::{Key, Stored, TableError, keys};
+use shared::telemetry::metrics;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -188,6 +189,11 @@ impl SyncJob {
     async fn sync(&self, tenant: &Tenant, id: &WalletId, until: Option<Instant>) -> Result<Left, JobError> {
         let Some(worker) = Worker::claim(&self.wallets, tenant, id).await? else { return Ok(Left::Alone) };
         let left = worker.run(until).await?;
+        match left {
+            Left::Completed => metrics::sync_ended(GROUP, true),
+            Left::Failed => metrics::sync_ended(GROUP, false),
+            Left::Unfinished | Left::Alone => {}
+        }
         tracing::info!(group = GROUP, tenant = tenant.as_str(), wallet = id.as_str(), ?left, "synced");
         Ok(left)
     }
@@ -379,7 +385,9 @@ impl<'a> Worker<'a> {
         change: impl Fn(&mut Integration, u64) -> bool,
     ) -> Result<(), NotStored> {
         let mut held = self.held.lock().await;
-        self.wallets.integrations.store(self.tenant, &mut held, records, state, change).await
+        self.wallets.integrations.store(self.tenant, &mut held, records, state, change).await?;
+        metrics::stored(GROUP, records.len());
+        Ok(())
     }
 
     /// Changes the integration, and its state if there is one, unless the lease was taken over.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,12 +19,15 @@ use super::guard::{self, Leave};
 use super::{EgressError, Upstream};
 use crate::config::{EgressConfig, OAuthClient};
 use crate::deadline;
+use crate::telemetry::{self, metrics};
 
 const CONNECT: Duration = Duration::from_secs(3);
 const TOTAL: Duration = Duration::from_secs(8);
 /// How much of an answer is read unless a request asks for more.
 const BODY: usize = 64 * 1024;
 const PAUSE_BEFORE_SECOND_TRY: Duration = Duration::from_millis(150);
+/// What an address that a user gave is called in logs and metrics.
+const USER_URL: &str = "USER_URL";
 /// Some providers refuse requests that do not say who asks.
 const USER_AGENT: &str = concat!("causeway/", env!("CARGO_PKG_VERSION"));
 
@@ -160,7 +164,7 @@ impl Egress {
         let url = Url::parse(&format!("{}{path}", self.base(upstream)));
         let target =
             url.map(|url| (url, self.client_for(upstream))).map_err(|_| EgressError::Unusable("it is malformed"));
-        Outgoing::new(method, target, Arc::clone(&self.hidden))
+        Outgoing::new(method, upstream.name(), target, Arc::clone(&self.hidden))
     }
 
     /// A request to an address that a user gave, if the guard lets it.
@@ -176,7 +180,7 @@ impl Egress {
             };
             (url.clone(), client)
         });
-        Outgoing::new(method, target, Arc::clone(&self.hidden))
+        Outgoing::new(method, USER_URL, target, Arc::clone(&self.hidden))
     }
 
     /// Judges an address that a user wants to save: what it says, and what its name resolves to now. A name that cannot
@@ -230,6 +234,7 @@ fn client(names: impl Resolve + 'static) -> reqwest::Client {
 /// A request that is being put together.
 #[must_use = "nothing is sent until `send`"]
 pub struct Outgoing {
+    upstream: &'static str,
     target: Result<(Url, reqwest::Client), EgressError>,
     method: Method,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -249,9 +254,15 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    fn new(method: Method, target: Result<(Url, reqwest::Client), EgressError>, hidden: Arc<[SecretString]>) -> Self {
+    fn new(
+        method: Method,
+        upstream: &'static str,
+        target: Result<(Url, reqwest::Client), EgressError>,
+        hidden: Arc<[SecretString]>,
+    ) -> Self {
         let repeatable = method.is_safe();
         Self {
+            upstream,
             target,
             method,
             headers: Vec::new(),
@@ -338,11 +349,34 @@ impl Outgoing {
     /// # Errors
     /// [`EgressError`] when there is no complete answer.
     pub async fn send(self) -> Result<Answer, EgressError> {
+        let (upstream, method, started) = (self.upstream, self.method.clone(), Instant::now());
+        let attempts = AtomicU32::new(0);
+        let outcome = self.try_to_send(started, &attempts).await;
+        let latency = started.elapsed();
+        let (status, error) = match &outcome {
+            Ok(answer) => (Some(answer.status), None),
+            Err(error) => (None, Some(error)),
+        };
+        if !error.is_some_and(EgressError::is_refusal) {
+            metrics::called(upstream, status, latency);
+        }
+        tracing::debug!(
+            upstream,
+            method = method.as_str(),
+            status,
+            error = error.map(EgressError::kind),
+            latency_ms = telemetry::milliseconds(latency),
+            attempts = attempts.into_inner(),
+            "called"
+        );
+        outcome
+    }
+
+    async fn try_to_send(self, started: Instant, attempts: &AtomicU32) -> Result<Answer, EgressError> {
         if let Some(problem) = self.problem {
             return Err(EgressError::Unusable(problem));
         }
         let (url, client) = self.target?;
-        let started = Instant::now();
         let allowed = deadline::at_most(self.patience);
         let parts = Parts {
             url,
@@ -353,11 +387,15 @@ impl Outgoing {
             read_at_most: self.read_at_most,
             hidden: self.hidden,
         };
+        let attempt = || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            parts.attempt(started)
+        };
         let tries = async {
-            match parts.attempt(started).await {
+            match attempt().await {
                 Err(error) if self.repeatable && error.is_passing() => {
                     tokio::time::sleep(PAUSE_BEFORE_SECOND_TRY).await;
-                    parts.attempt(started).await
+                    attempt().await
                 }
                 outcome => outcome,
             }

@@ -38,6 +38,27 @@ pub enum EgressError {
 }
 
 impl EgressError {
+    /// The kind of error, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Unusable(_) => "unusable",
+            Self::Unresolved => "unresolved",
+            Self::Unreachable(_) => "unreachable",
+            Self::Untrusted(_) => "untrusted",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Interrupted(_) => "interrupted",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+
+    /// True if it was refused here, so that nobody was called.
+    #[must_use]
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Forbidden | Self::Unusable(_))
+    }
+
     /// True if nothing was sent, so that repeating cannot do a thing twice.
     #[must_use]
     pub fn was_not_sent(&self) -> bool {

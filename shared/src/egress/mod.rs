@@ -10,7 +10,8 @@
 //!
 //! No redirect is followed, no proxy is used, an answer is read up to a cap, and every request has a deadline: 3 s to
 //! connect, 8 s in all, less where the invocation ends sooner. Only requests that are safe to repeat are tried twice.
-//! Errors never hold a URL, because for some providers the URL is the credential.
+//! Errors never hold a URL, because for some providers the URL is the credential. What is noted of a call, in the log and
+//! in [`metrics`](crate::telemetry::metrics), is the upstream's name, how it ended, and how long it took.
 
 mod client;
 mod error;

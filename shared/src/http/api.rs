@@ -10,13 +10,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use lambda_http::RequestExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument, field};
 
-use super::{ApiError, Problem, RequestId};
+use super::{ApiError, Operations, Problem, RequestId};
 use crate::auth::caller::AsksForClient;
+use crate::telemetry::{self, metrics, trace};
 use crate::{Platform, deadline};
 
 /// Writes an error in a group's envelope: status, headers and body. `x-request-id` and `Retry-After` are added by the
@@ -28,8 +29,12 @@ pub type Present = fn(Problem<'_>) -> Response;
 pub struct Group {
     /// The group's name, as in keys and secrets.
     pub name: &'static str,
+    /// The function that answers its requests.
+    pub function: &'static str,
     /// How it writes errors.
     pub present: Present,
+    /// What its operations are called.
+    pub operations: Operations,
 }
 
 /// Puts the frame around a group's routes.
@@ -74,11 +79,16 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let operation = group.operations.named(&method, route.as_deref().unwrap_or_default());
     let left = time_left(&request);
+    let ear = platform.metrics.clone();
+    let cold = ear.is_cold(group.function);
     let span = tracing::info_span!(
         "request",
         request_id = request_id.as_str(),
+        trace_id = trace_id(&request),
         group = group.name,
+        operation,
         method = method.as_str(),
         route = route.as_deref().unwrap_or("none"),
         tenant = field::Empty,
@@ -89,18 +99,36 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
         request.extensions_mut().insert(AsksForClient);
     }
     request.extensions_mut().insert(request_id.clone());
-    async {
+    let answered = async {
         let response = deadline::within(left, catch(next.run(request))).await;
         let mut response = present(group, &request_id, &path, response);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             response.headers_mut().insert(RequestId::HEADER, value);
         }
-        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(status = response.status().as_u16(), latency_ms, "answered");
+        let (status, latency) = (response.status(), started.elapsed());
+        metrics::answered(group.name, operation, status.as_u16(), latency);
+        if cold {
+            metrics::cold_start(group.function);
+        }
+        let latency_ms = telemetry::milliseconds(latency);
+        tracing::info!(status = status.as_u16(), outcome = outcome(status), latency_ms, cold, "answered");
         response
+    };
+    ear.during(answered).instrument(span).await
+}
+
+/// What came of a request, in a word.
+fn outcome(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        ..400 => "ok",
+        400..500 => "client_error",
+        500.. => "server_error",
     }
-    .instrument(span)
-    .await
+}
+
+fn trace_id(request: &Request) -> Option<String> {
+    let header = request.lambda_context_ref()?.xray_trace_id.as_deref()?;
+    trace::root(header).map(str::to_owned)
 }
 
 fn time_left(request: &Request) -> Duration {
@@ -123,13 +151,7 @@ async fn catch(answer: impl Future<Output = Response>) -> Response {
 pub(super) fn present(group: Group, request_id: &RequestId, path: &str, mut response: Response) -> Response {
     let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() else { return response };
     if let ApiError::Internal(source) = error.as_ref() {
-        let mut causes = vec![source.to_string()];
-        let mut next = source.source();
-        while let Some(cause) = next {
-            causes.push(cause.to_string());
-            next = cause.source();
-        }
-        tracing::error!(error = causes.join(": "), "internal error");
+        tracing::error!(error = telemetry::chain(source.as_ref()), "internal error");
     }
     let mut presented = (group.present)(Problem { error: &error, request_id: request_id.as_str(), path });
     // A method's fallback names the methods that are allowed.

@@ -12,6 +12,7 @@ mod api;
 mod error;
 mod fields;
 mod idempotency;
+mod operations;
 mod query;
 mod request_id;
 
@@ -19,5 +20,6 @@ pub use api::{Api, Group, Present};
 pub use error::{ApiError, FieldProblem, Place, Problem, Received};
 pub use fields::{Body, BodyLimit, Fields, OptionalBody, RawBody, line};
 pub use idempotency::{Reserved, idempotent};
+pub use operations::Operations;
 pub use query::Query;
 pub use request_id::RequestId;

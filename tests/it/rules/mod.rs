@@ -4,6 +4,7 @@
 mod documents;
 mod permissions;
 mod sources;
+mod telemetry;
 mod template;
 
 use std::path::{Path, PathBuf};

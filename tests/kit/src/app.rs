@@ -21,6 +21,7 @@ use shared::egress::Egress;
 
 use crate::fault_proxy::{FaultProxy, Service};
 use crate::logs;
+use crate::metrics::Recorder;
 use crate::names::MadeUpNames;
 use crate::runtime_api::RuntimeApi;
 
@@ -41,6 +42,8 @@ pub struct TestApp {
     pub clock: FixedClock,
     /// What host names resolve to, for addresses that users give.
     pub names: MadeUpNames,
+    /// What the functions measure.
+    pub metrics: Arc<Recorder>,
     /// The functions' platform, for looking at what is stored. It goes through the proxy.
     pub platform: Platform,
     /// The stack's Secrets Manager, past the proxy.
@@ -92,7 +95,8 @@ impl TestApp {
         settings(&mut egress);
         let names = MadeUpNames::default();
         let egress = Egress::with_names(egress, Arc::new(names.clone()));
-        let platform = Platform::with_egress(&aws, egress, ids);
+        let metrics = Arc::new(Recorder::default());
+        let platform = Platform::with_egress(&aws, egress, ids).heard_by(metrics.clone());
         let tenants = demo::tenants(&platform, Vec::new()).await.expect("the tenants");
         let listener = Stack::bind(0).await.expect("a free port");
         let stack = Stack::serve(listener, &platform, &template, None).await.expect("the stack");
@@ -115,6 +119,7 @@ impl TestApp {
             proxy,
             clock,
             names,
+            metrics,
             platform,
             secrets: past.credentials.client().clone(),
             table: past.table.client().clone(),

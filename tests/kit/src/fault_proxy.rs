@@ -139,6 +139,8 @@ pub struct Call {
     pub operation: String,
     /// Which attempt of the SDK at one and the same call this is, counted from 1. A repetition has a higher number.
     pub attempt: u32,
+    /// The X-Ray header that came with it.
+    pub trace: Option<String>,
     /// The body as the caller sent it. A body that is not JSON is a string, an empty one is null.
     pub request: Value,
     /// The fault that struck it.
@@ -550,6 +552,7 @@ async fn answer(
         service,
         operation,
         attempt: attempt(&head.headers),
+        trace: head.headers.get("x-amzn-trace-id").and_then(|trace| trace.to_str().ok()).map(str::to_owned),
         request: parsed(&body),
         fault: None,
         delivered: false,

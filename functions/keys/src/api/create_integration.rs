@@ -7,6 +7,7 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, FieldProblem, Fields, Reserved};
+use shared::telemetry::metrics;
 use url::Url;
 
 use super::input::{self, Settings};
@@ -14,7 +15,7 @@ use super::wire::One;
 use crate::model::{Health, Key, KeyId, Probe, SecretPart, SpendLimit, Usage, Verdict, Work};
 use crate::providers::Secrets;
 use crate::providers::{self, Credential};
-use crate::{Group, event_of};
+use crate::{GROUP, Group, event_of};
 
 /// A body that was read.
 struct Wanted {
@@ -53,6 +54,7 @@ pub(super) async fn prove(
 ) -> Result<Probe, ApiError> {
     let credential = Credential::new(&secrets.0, base_url);
     let probe = providers::of(provider).probe(&credential, &group.platform.egress.hiding(secrets.confidential())).await;
+    metrics::judged(GROUP, probe.verdict.name());
     if probe.verdict == Verdict::Invalid {
         return Err(ApiError::CredentialRefused { detail: probe.message });
     }

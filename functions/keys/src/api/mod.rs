@@ -27,6 +27,7 @@ use shared::auth::needs;
 use shared::http::{Api, ApiError, idempotent};
 
 use crate::model::KeyId;
+use crate::operations::OPERATIONS;
 use crate::{GROUP, Group};
 
 /// The group's routes in its frame. Acquiring has its own way with idempotency keys, because its answer holds a credential
@@ -54,7 +55,9 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/v1/integrations/{id}/reset", post(reset_integration::reset_integration).route_layer(acts()))
         .route("/api/v1/integrations/{id}/usage", get(get_usage::get_usage))
         .with_state(Group::new(platform));
-    Api::frame(platform, shared::http::Group { name: GROUP, present: wire::present }, routes)
+    let group =
+        shared::http::Group { name: GROUP, function: "keys-api", present: wire::present, operations: OPERATIONS };
+    Api::frame(platform, group, routes)
 }
 
 /// The key that a path names. What has not the form of an id names nothing.

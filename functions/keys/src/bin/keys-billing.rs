@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use keys::billing::{BillingJob, FUNCTION};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::function::run_scheduled(|platform| Arc::new(keys::billing::BillingJob::new(platform))).await
+    shared::function::run_scheduled(FUNCTION, |platform| Arc::new(BillingJob::new(platform))).await
 }

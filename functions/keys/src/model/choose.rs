@@ -79,6 +79,22 @@ pub enum Reason {
     Busy,
 }
 
+impl Reason {
+    /// As it is written everywhere.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Unhealthy => "unhealthy",
+            Self::CoolingDown => "cooling_down",
+            Self::SpendLimit => "spend_limit",
+            Self::DailyLimit => "daily_limit",
+            Self::MinuteLimit => "minute_limit",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 /// A key that was passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassedOver {
@@ -142,6 +158,13 @@ pub fn choose(keys: &[Key], usage: impl Fn(KeyId) -> Usage, now: Timestamp) -> C
         }
     }
     choice
+}
+
+/// Why there is no key: the reason that ends first, or if none ends by itself, the first key's.
+#[must_use]
+pub fn main_reason(passed_over: &[PassedOver]) -> Option<Reason> {
+    let ending = passed_over.iter().filter(|passed| passed.free_at.is_some()).min_by_key(|passed| passed.free_at);
+    ending.or(passed_over.first()).map(|passed| passed.reason)
 }
 
 /// When the first of those that were passed over is free again, where that is known.
@@ -228,6 +251,17 @@ mod tests {
                 key
             },
         )
+    }
+
+    #[test]
+    fn the_main_reason_is_the_one_that_ends_first() {
+        let passed = |reason, free_at: Option<i64>| PassedOver { id: key(1).id, reason, free_at: free_at.map(at) };
+        let (inactive, daily) = (passed(Reason::Inactive, None), passed(Reason::DailyLimit, Some(900)));
+        let minute = passed(Reason::MinuteLimit, Some(60));
+        assert_eq!(main_reason(&[]), None);
+        assert_eq!(main_reason(&[inactive, passed(Reason::Unhealthy, None)]), Some(Reason::Inactive));
+        assert_eq!(main_reason(&[inactive, daily]), Some(Reason::DailyLimit));
+        assert_eq!(main_reason(&[daily, inactive, minute]), Some(Reason::MinuteLimit));
     }
 
     proptest! {

@@ -10,7 +10,8 @@ mod report;
 mod testing;
 
 pub use choose::{
-    Choice, PassedOver, Reason, Usage, choose, day_of_minute, earliest, first_minute_of_day, minute_of, objection,
+    Choice, PassedOver, Reason, Usage, choose, day_of_minute, earliest, first_minute_of_day, main_reason, minute_of,
+    objection,
 };
 pub use health::{Event, Health, HealthStatus, LastError, Outage};
 pub use key::{Key, KeyId, Period, SecretPart, SpendAction, SpendLimit, Spent, Told, Work, day_of};

@@ -19,6 +19,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// As it is written everywhere.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Limited => "limited",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+
     /// True where the provider has said that the key is good.
     #[must_use]
     pub fn is_success(self) -> bool {

@@ -23,6 +23,7 @@ use shared::auth::needs;
 use shared::http::{Api, ApiError, Group, idempotent};
 
 use crate::model::IntegrationId;
+use crate::operations::OPERATIONS;
 use crate::{GROUP, Services};
 
 /// The group's routes in its frame.
@@ -45,7 +46,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
         .route("/api/integration-types", get(list_integration_types::list_integration_types))
         .with_state(Services::new(platform));
-    Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)
+    let group = Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS };
+    Api::frame(platform, group, routes)
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

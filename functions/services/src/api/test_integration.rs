@@ -6,14 +6,15 @@ use axum::extract::State;
 use serde_json::Value;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, OptionalBody, Reserved};
+use shared::telemetry::metrics;
 use tokio::time::Instant;
 
 use super::Named;
 use super::create_integration::object;
 use super::wire::TestReport;
-use crate::Services;
 use crate::model::{Kind, Report};
 use crate::providers::{self, Config, ConfigChange};
+use crate::{GROUP, Services};
 
 pub(super) async fn test_integration(
     State(services): State<Services>,
@@ -59,6 +60,7 @@ pub(super) async fn judge(
         Some(key) => kind.provider().ping(config, key, services.platform.ids.now(), &egress).await,
         None => kind.provider().check(config, &egress).await,
     };
+    metrics::judged(GROUP, report.verdict.name());
     let answer = TestReport::new(report.clone(), started.elapsed(), services.platform.ids.now());
     (report, answer)
 }

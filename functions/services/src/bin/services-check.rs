@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use services::check::{Check, FUNCTION};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::function::run_scheduled(|platform| Arc::new(services::check::Check::new(platform))).await
+    shared::function::run_scheduled(FUNCTION, |platform| Arc::new(Check::new(platform))).await
 }

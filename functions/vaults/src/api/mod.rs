@@ -32,6 +32,7 @@ use shared::Platform;
 use shared::auth::needs;
 use shared::http::{Api, Group, idempotent};
 
+use crate::operations::OPERATIONS;
 use crate::{GROUP, Vaults};
 
 /// The group's routes in its frame.
@@ -68,5 +69,6 @@ pub fn router(platform: &Platform) -> Router {
             post(rollback_secrets::rollback_secrets).route_layer(writes()),
         )
         .with_state(Vaults::new(platform));
-    Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)
+    let group = Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS };
+    Api::frame(platform, group, routes)
 }

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::function::run_scheduled(vaults::sync::job).await
+    shared::function::run_scheduled(vaults::sync::FUNCTION, vaults::sync::job).await
 }

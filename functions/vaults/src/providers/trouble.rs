@@ -41,6 +41,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What it says of the token, in the word that every group uses.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(_) => "invalid",
+            Self::Forbidden(_) => "limited",
+            _ => "inconclusive",
+        }
+    }
+
     /// For an answer by its status alone, where the platform has no better words.
     #[must_use]
     pub fn of_answer(platform: &'static str, answer: &Answer) -> Self {

@@ -16,15 +16,16 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use shared::auth::Tenant;
 use shared::http::ApiError;
+use shared::telemetry::metrics;
 
 pub use job::{FUNCTION, SyncJob, job};
 
 use crate::model::fingerprint::Fingerprints;
 use crate::model::plan::{self, Deletions, Plan, Side, Standing, Value};
-use crate::model::{DeleteScope, Direction, Drift, Environment, LastRun, Link, Run, Tally, Target};
+use crate::model::{DeleteScope, Direction, Drift, Environment, LastRun, Link, Outcome, Run, Tally, Target};
 use crate::providers::{Contents, Place, Session, Trouble};
 use crate::store::{Book, Values};
-use crate::{Obstacle, Open, Vaults};
+use crate::{GROUP, Obstacle, Open, Vaults};
 
 /// So many names of a drift are kept.
 const DRIFTED_KEPT: usize = 50;
@@ -162,7 +163,12 @@ impl Vaults {
         let mut held = self.links.hold(tenant, &place).await?;
         let outcome = self.carry_out(tenant, ask, &mut held).await;
         self.links.let_go(held).await;
+        if matches!(outcome, Err(ApiError::Internal(_))) {
+            metrics::sync_ended(GROUP, false);
+        }
         let (plan, tally, number) = outcome?;
+        metrics::sync_ended(GROUP, tally.outcome() == Outcome::Success);
+        metrics::stored(GROUP, tally.created + tally.updated);
         let run = Run {
             id: self.platform.ids.uuid(),
             at: self.platform.ids.now(),

@@ -24,6 +24,7 @@ use shared::http::{Api, ApiError, BodyLimit, Group, idempotent};
 
 use crate::imports::LARGEST;
 use crate::model::WalletId;
+use crate::operations::OPERATIONS;
 use crate::{GROUP, Wallets};
 
 /// The group's routes in its frame.
@@ -49,7 +50,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
         .with_state(Wallets::new(platform));
-    Api::frame_for_clients(platform, Group { name: GROUP, present: wire::present }, routes)
+    let group = Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS };
+    Api::frame_for_clients(platform, group, routes)
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::function::run_scheduled(wallets::sync::job).await
+    shared::function::run_scheduled(wallets::sync::FUNCTION, wallets::sync::job).await
 }

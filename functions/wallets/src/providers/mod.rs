@@ -27,14 +27,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::http::FieldProblem;
+use shared::telemetry::metrics;
 
 pub use account::{Account, Field, Given, identity_hash, masked};
 pub use entry::Entry;
 pub use outside::{Lease, Outside};
 pub use trouble::Trouble;
 
-use crate::imports;
 use crate::model::Record;
+use crate::{GROUP, imports};
 
 /// Every provider, in the order of the catalogue.
 static CATALOGUE: &[&Entry] = &[
@@ -191,11 +192,17 @@ impl Cursor {
     }
 }
 
-/// [`Source::check`], healed once.
+/// [`Source::check`], healed once, and counted.
 ///
 /// # Errors
 /// [`Trouble`].
 pub async fn check(source: &dyn Source, account: &Account, outside: &Outside<'_>) -> Result<Checked, Trouble> {
+    let checked = check_healed(source, account, outside).await;
+    metrics::judged(GROUP, checked.as_ref().map_or_else(Trouble::verdict, |_| "valid"));
+    checked
+}
+
+async fn check_healed(source: &dyn Source, account: &Account, outside: &Outside<'_>) -> Result<Checked, Trouble> {
     match source.check(account, outside).await {
         Err(trouble) => {
             heal(source, trouble, outside).await?;

@@ -50,6 +50,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What it says of the credential, in the word that every group uses.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::InvalidCredentials(_) | Self::Expired(_) => "invalid",
+            Self::InsufficientPermissions(_) | Self::IpNotAllowed(_) => "limited",
+            _ => "inconclusive",
+        }
+    }
+
     /// True for what only the wallet's owner can put right, so that trying again is of no use.
     #[must_use]
     pub fn is_final(&self) -> bool {

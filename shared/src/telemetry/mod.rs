@@ -1,10 +1,16 @@
-//! JSON logs on standard output, one object a line, with whatever looks like a credential struck out.
+//! What a function tells of its work: JSON logs on standard output, one object a line, with whatever looks like a
+//! credential struck out; [`metrics`], which [`emf`] writes for CloudWatch; and the [`trace`] that a request belongs to.
 //!
-//! Secrets are [`SecretString`](secrecy::SecretString)s and print as nothing; this is the second line of defence, for what
-//! an outside library or a provider's answer might carry.
+//! Secrets are [`SecretString`](secrecy::SecretString)s and print as nothing; striking out is the second line of defence,
+//! for what an outside library or a provider's answer might carry.
+
+pub mod emf;
+pub mod metrics;
+pub mod trace;
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use regex_lite::Regex;
 use tracing_subscriber::filter::Targets;
@@ -12,9 +18,14 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 /// Sends the process's logs to standard output as JSON. `CAUSEWAY_LOG` sets what is logged, as a level or as
-/// comma-separated `target=level`; `info` unless set. A second call changes nothing.
+/// comma-separated `target=level`; `info` unless set. A second call changes nothing. A panic is a line like any other.
 pub fn init() {
     init_with(io::stdout, "info");
+    std::panic::set_hook(Box::new(|panic| {
+        let error = panic.payload_as_str().unwrap_or("no message");
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(error, location, "panicked");
+    }));
 }
 
 /// The same with another place to write to, and another level unless `CAUSEWAY_LOG` sets one.
@@ -30,6 +41,17 @@ pub fn init_with(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, le
         .with_filter(filter);
     // Fails only if a subscriber is set already, and then that one stays.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Whole milliseconds, as logs have them.
+pub(crate) fn milliseconds(latency: Duration) -> u64 {
+    u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Strikes out of each line what looks like a credential.
