@@ -106,7 +106,8 @@ fn every_api_is_logged_and_bounded_and_can_have_a_domain() {
     let settings = &document["Globals"]["HttpApi"]["DefaultRouteSettings"];
     assert!(refers(&settings["ThrottlingBurstLimit"], "Ref", "ThrottleBurst"));
     assert!(refers(&settings["ThrottlingRateLimit"], "Ref", "ThrottleRate"));
-    assert_eq!(document["Globals"]["HttpApi"]["CorsConfiguration"]["If"][0], "HasCors");
+    let cors = &document["Globals"]["HttpApi"]["CorsConfiguration"]["If"];
+    assert_eq!((&cors[0], &cors[1]["AllowOrigins"]["Split"][1]["Ref"]), (&"HasCors".into(), &"CorsOrigins".into()));
     assert_eq!(document["Parameters"]["CorsOrigins"]["Default"], "", "CORS is off at first");
     for group in GROUPS {
         let name = group.name[..1].to_uppercase() + &group.name[1..];
@@ -154,6 +155,31 @@ fn a_customers_key_is_used_wherever_data_rests() {
     let statement = &policy["PolicyDocument"]["Statement"][0];
     assert!(refers(&statement["Resource"], "Ref", "KmsKey"));
     assert!(statement["Condition"]["StringEquals"]["kms:ViaService"].is_array());
+}
+
+#[test]
+fn no_function_may_be_given_more_than_the_stacks_own() {
+    let document = template_document();
+    assert!(refers(&document["Globals"]["Function"]["PermissionsBoundary"], "Ref", "Boundary"));
+    let boundary = of_type(&document, "AWS::IAM::ManagedPolicy")["Boundary"];
+    let mut allowed = BTreeSet::new();
+    for statement in boundary["PolicyDocument"]["Statement"].as_array().unwrap() {
+        let statement = statement["If"].get(1).unwrap_or(statement);
+        let actions: Vec<&str> =
+            statement["Action"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()).collect();
+        assert!(!actions.iter().any(|action| action.contains('*')), "{actions:?}");
+        let without_resource = |action: &&str| action.starts_with("xray:") || *action == "secretsmanager:ListSecrets";
+        assert!(statement["Resource"] != "*" || actions.iter().all(without_resource), "{actions:?} on everything");
+        allowed.extend(actions);
+    }
+    for (_, binary, properties) in functions(&document) {
+        assert!(properties.get("PermissionsBoundary").is_none() && properties.get("Role").is_none(), "{binary}");
+        let statements = properties["Policies"].as_array().unwrap().iter();
+        let statements = statements.flat_map(|policy| policy["Statement"].as_array().unwrap());
+        for action in statements.flat_map(|statement| statement["Action"].as_array().unwrap()) {
+            assert!(allowed.contains(action.as_str().unwrap()), "{binary} is given {action}, which the boundary takes");
+        }
+    }
 }
 
 #[tokio::test]
