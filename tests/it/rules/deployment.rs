@@ -48,6 +48,10 @@ fn every_function_has_limits_and_a_log_that_ends() {
     assert!(globals["MemorySize"].is_u64());
     assert!(refers(&globals["Tracing"], "Ref", "Tracing"));
     for (name, binary, properties) in functions(&document) {
+        // SAM builds where the code is said to be, and cargo looks there for the binary.
+        let code = properties["CodeUri"].as_str().unwrap();
+        assert!(read(&format!("{code}/Cargo.toml")).contains(&format!("\nname = \"{binary}\"")), "{binary} of {code}");
+
         let timeout = properties["Timeout"].as_u64();
         // API Gateway gives up after 30 s, Lambda after 900 s.
         let longest = if binary.ends_with("-api") { 29 } else { 900 };
@@ -340,15 +344,16 @@ fn operations_lists_every_parameter_with_its_default_and_every_output() {
     let document = template_document();
     let operations = read("docs/OPERATIONS.md");
     let table = section(&operations, "### Template parameters");
-    let rows: BTreeMap<&str, &str> = table
-        .lines()
-        .filter_map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            Some((cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?, *cells.get(2)?))
-        })
-        .collect();
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        // A row may be of several parameters; what stands between the backticks are their names.
+        let names: Vec<&str> = cells.get(1)?.split('`').skip(1).step_by(2).collect();
+        Some((names, *cells.get(2)?))
+    });
+    let rows: Vec<(Vec<&str>, &str)> = rows.filter(|(names, _)| !names.is_empty()).collect();
+    let listed: BTreeSet<&str> = rows.iter().flat_map(|(names, _)| names.iter().copied()).collect();
     let parameters = document["Parameters"].as_object().unwrap();
-    assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), parameters.keys().map(String::as_str).collect());
+    assert_eq!(listed, parameters.keys().map(String::as_str).collect());
     for (name, parameter) in parameters {
         assert!(parameter["Description"].is_string(), "{name}");
         let default = match &parameter["Default"] {
@@ -356,7 +361,9 @@ fn operations_lists_every_parameter_with_its_default_and_every_output() {
             Value::String(text) => format!("`{text}`"),
             other => other.to_string(),
         };
-        assert_eq!(rows[name.as_str()], default, "{name}");
+        for (_, told) in rows.iter().filter(|(names, _)| *names == [name.as_str()]) {
+            assert_eq!(*told, default, "{name}");
+        }
     }
     let deploying = section(&operations, "## Deploying");
     for output in document["Outputs"].as_object().unwrap().keys() {
