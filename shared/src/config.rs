@@ -25,6 +25,8 @@ pub struct AwsConfig {
     pub stack: String,
     /// `CAUSEWAY_TABLE`: the DynamoDB table.
     pub table: String,
+    /// `CAUSEWAY_KMS_KEY`: the key that secrets are encrypted with, another than AWS's own.
+    pub kms_key: Option<String>,
     /// `AWS_REGION`.
     pub region: String,
     /// `AWS_ENDPOINT_URL_DYNAMODB`: another address than the region's own.
@@ -117,6 +119,7 @@ impl Config {
         let aws = AwsConfig {
             stack: reader.required("CAUSEWAY_STACK", "the stack's name, for instance causeway"),
             table: reader.required("CAUSEWAY_TABLE", "the DynamoDB table's name"),
+            kms_key: reader.optional("CAUSEWAY_KMS_KEY"),
             region: reader.required("AWS_REGION", "an AWS region, for instance eu-central-1"),
             dynamodb_endpoint: reader.url("AWS_ENDPOINT_URL_DYNAMODB"),
             secrets_manager_endpoint: reader.url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
@@ -263,6 +266,7 @@ impl AwsConfig {
         Self {
             stack: "causeway".into(),
             table: "causeway".into(),
+            kms_key: None,
             region: "us-east-1".into(),
             dynamodb_endpoint: url(dynamodb),
             secrets_manager_endpoint: url(secrets_manager),
@@ -318,6 +322,7 @@ mod tests {
         let config = Config::from_variables(variables(&[
             ("CAUSEWAY_STACK", "causeway"),
             ("CAUSEWAY_TABLE", "causeway-table"),
+            ("CAUSEWAY_KMS_KEY", "arn:aws:kms:eu-central-1:123456789012:key/k"),
             ("AWS_REGION", "eu-central-1"),
             ("CAUSEWAY_ENDPOINT_SLACK_API", "http://127.0.0.1:9/base"),
             ("CAUSEWAY_EGRESS_ALLOW", "127.0.0.1:9000,internal.example:443"),
@@ -336,6 +341,7 @@ mod tests {
         assert_eq!(config.egress.public_url_vaults.as_deref(), Some("https://api.example.com/integrations"));
         assert_eq!(config.egress.keys[&Upstream::Etherscan].expose_secret(), "s3cret");
         assert_eq!(config.aws.table, "causeway-table");
+        assert_eq!(config.aws.kms_key.as_deref(), Some("arn:aws:kms:eu-central-1:123456789012:key/k"));
         assert_eq!(config.egress.endpoints.len(), 1);
         assert_eq!(config.egress.allow.len(), 2);
     }

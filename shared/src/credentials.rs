@@ -149,6 +149,7 @@ type Remembered = Cache<(SecretOwner, SecretVersion), (Timestamp, Arc<SecretStri
 pub struct Credentials {
     client: Client,
     stack: Arc<str>,
+    kms_key: Option<Arc<str>>,
     ids: Ids,
     remembered: Arc<Remembered>,
 }
@@ -157,7 +158,14 @@ impl Credentials {
     /// The secrets whose names start with `<stack>/`.
     #[must_use]
     pub fn new(client: Client, stack: &str, ids: Ids) -> Self {
-        Self { client, stack: stack.into(), ids, remembered: Arc::new(Cache::new(REMEMBERED_SECRETS)) }
+        let remembered = Arc::new(Cache::new(REMEMBERED_SECRETS));
+        Self { client, stack: stack.into(), kms_key: None, ids, remembered }
+    }
+
+    /// The same, whose new secrets are encrypted with a key of the operator's.
+    #[must_use]
+    pub fn encrypted_with(self, kms_key: Option<&str>) -> Self {
+        Self { kms_key: kms_key.map(Into::into), ..self }
     }
 
     /// The SDK's client, for tools that look at what is stored.
@@ -186,6 +194,7 @@ impl Credentials {
             .create_secret()
             .name(self.name(owner))
             .client_request_token(version.id())
+            .set_kms_key_id(self.kms_key.as_deref().map(str::to_owned))
             .secret_string(document.expose_secret())
             .send()
             .await;

@@ -91,7 +91,7 @@ impl Platform {
         secrets_manager.set_retry_partition(retry_quota("secretsmanager", aws.secrets_manager_endpoint.as_ref()));
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), &aws.table, ids.clone());
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build());
-        let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
+        let credentials = Credentials::new(secrets, &aws.stack, ids.clone()).encrypted_with(aws.kms_key.as_deref());
         let tokens = TokenStore::new(table.clone(), ids.clone());
         let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
         let metrics = Metrics::unheard(&aws.stack, ids.clone());

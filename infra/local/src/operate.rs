@@ -171,6 +171,7 @@ impl Target {
         let aws = AwsConfig {
             stack: stack.clone(),
             table,
+            kms_key: None,
             region,
             dynamodb_endpoint: None,
             secrets_manager_endpoint: None,

@@ -1,6 +1,7 @@
 //! The rules of the house, checked by reading the source tree: what depends on what, who may name what, how long things
 //! may be, and that the template and the documents say the same as the code.
 
+mod deployment;
 mod documents;
 mod permissions;
 mod sources;
