@@ -156,7 +156,12 @@ fn the_template_sets_the_variables_that_the_code_reads() {
 
     // With what the template sets, and what Lambda does, a function can start; lists are empty at first.
     let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS"];
-    let value = |name: &str| if lists.contains(&name) { String::new() } else { "causeway".into() };
+    let numbers = ["CAUSEWAY_RATE_LIMIT", "CAUSEWAY_AUDIT_DAYS"];
+    let value = |name: &str| match name {
+        name if lists.contains(&name) => String::new(),
+        name if numbers.contains(&name) => "600".to_owned(),
+        _ => "causeway".into(),
+    };
     let mut environment: Vec<(String, String)> = set.iter().map(|name| ((*name).to_owned(), value(name))).collect();
     environment.push(("AWS_REGION".into(), "eu-central-1".into()));
     assert!(Config::from_variables(environment).is_ok());

@@ -16,4 +16,4 @@ pub mod logs;
 pub mod names;
 pub mod runtime_api;
 
-pub use app::{Answer, Client, TestApp};
+pub use app::{Answer, Client, Process, TestApp};

@@ -19,11 +19,14 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
-use shared::auth::needs;
-use shared::http::{Api, ApiError, Group, idempotent};
+use shared::auth::{Permission, needs};
+use shared::http::{Api, ApiError, Audits, Group, idempotent};
 
 use crate::model::IntegrationId;
 use crate::{GROUP, Services};
+
+const AUDITS: Audits =
+    Audits { reveals: &[("/api/integrations/{integrationId}", Permission::ServicesSecrets)], apart: &[] };
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -45,7 +48,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
         .route("/api/integration-types", get(list_integration_types::list_integration_types))
         .with_state(Services::new(platform));
-    Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)
+    Api::frame(platform, Group { name: GROUP, present: wire::present, audits: AUDITS }, routes)
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

@@ -29,10 +29,20 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{delete, get, post, put};
 use shared::Platform;
-use shared::auth::needs;
-use shared::http::{Api, Group, idempotent};
+use shared::auth::{Permission, needs};
+use shared::http::{Api, Audits, Group, idempotent};
 
 use crate::{GROUP, Vaults};
+
+/// An authorization hands out an address that connects an account. Its callback, which carries no token, writes its own
+/// entries.
+const AUDITS: Audits = Audits {
+    reveals: &[
+        ("/v1/vaults/{owner}/{repo}/environments/{environment}/secrets", Permission::SecretsRead),
+        ("/v1/integrations/{provider}/authorize", Permission::VaultsWrite),
+    ],
+    apart: &[],
+};
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -68,5 +78,5 @@ pub fn router(platform: &Platform) -> Router {
             post(rollback_secrets::rollback_secrets).route_layer(writes()),
         )
         .with_state(Vaults::new(platform));
-    Api::frame(platform, Group { name: GROUP, present: wire::present }, routes)
+    Api::frame(platform, Group { name: GROUP, present: wire::present, audits: AUDITS }, routes)
 }

@@ -20,11 +20,14 @@ use axum::{Extension, Router};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, BodyLimit, Group, idempotent};
+use shared::http::{Api, ApiError, Audits, BodyLimit, Group, idempotent};
 
 use crate::imports::LARGEST;
 use crate::model::WalletId;
 use crate::{GROUP, Wallets};
+
+/// No `GET` of this group reveals anything secret: its functions cannot read a secret.
+const AUDITS: Audits = Audits { reveals: &[], apart: &[] };
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -49,7 +52,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
         .with_state(Wallets::new(platform));
-    Api::frame_for_clients(platform, Group { name: GROUP, present: wire::present }, routes)
+    Api::frame_for_clients(platform, Group { name: GROUP, present: wire::present, audits: AUDITS }, routes)
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.
