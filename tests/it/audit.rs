@@ -234,13 +234,14 @@ async fn a_crash_before_the_end_leaves_the_beginning() {
     assert_eq!((done.status, done.ended_at), (None, None));
     assert_eq!(done.act.operation, "POST /api/integrations");
     assert!(line(done).contains("no end was written"), "{}", line(done));
-    let _ = app.services().get(&format!("/api/integrations/{id}")).await.expect(200);
+    let reader = app.services_as(&app.tenant("acme").tokens.read_only);
+    let _ = reader.get(&format!("/api/integrations/{id}")).await.expect(200);
     assert!(kit::logs::all().contains("the end of an act could not be written"));
     // The next one stands by itself.
     app.advance(1);
     let _ = app.services().delete(&format!("/api/integrations/{id}")).await.expect(200);
     let all = read(&app, "acme", None).await;
-    assert_eq!(all.iter().map(|done| done.status).collect::<Vec<_>>(), [Some(200), None, Some(200)]);
+    assert_eq!(all.iter().map(|done| done.status).collect::<Vec<_>>(), [Some(200), None]);
 }
 
 #[tokio::test]
