@@ -81,7 +81,10 @@ impl TestApp {
         let emulators = Emulators::start(&template, "causeway", Data::Memory, secrets).await.expect("the emulators");
         let proxy = FaultProxy::start(emulators.dynamodb).await.expect("the fault proxy");
         proxy.forward_service_to(Service::SecretsManager, emulators.secrets_manager);
-        proxy.set_aside(|request| request["Item"]["pk"]["S"].as_str().is_some_and(keys::audit::is_month));
+        proxy.set_aside(|request| {
+            let partition = request.pointer("/Item/pk/S").and_then(Value::as_str);
+            partition.is_some_and(keys::audit::is_month)
+        });
         let aws = AwsConfig::emulated(proxy.address(), proxy.address());
         let fakes = Fakes::start().await.expect("the fakes");
         let demo = fakes.seed_demo();
