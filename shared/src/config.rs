@@ -16,6 +16,23 @@ pub struct Config {
     pub aws: AwsConfig,
     /// Where requests to the outside go, and where they may go.
     pub egress: EgressConfig,
+    /// How much a token may ask for, and for how long it is known what was done with it.
+    pub policy: Policy,
+}
+
+/// How much a token may ask for, and for how long it is known what was done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// `CAUSEWAY_RATE_LIMIT`: how many requests a token may send in a minute. 0 lets any number through.
+    pub rate_limit: u32,
+    /// `CAUSEWAY_AUDIT_DAYS`: for how many days entries of the audit log are kept. 0 keeps them for ever.
+    pub audit_days: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { rate_limit: 600, audit_days: 400 }
+    }
 }
 
 /// Where DynamoDB and Secrets Manager are, and what is ours there.
@@ -126,7 +143,23 @@ impl Config {
             identity: Identity::Environment,
         };
         let egress = reader.egress();
-        if reader.problems.is_empty() { Ok(Self { aws, egress }) } else { Err(ConfigError(reader.problems)) }
+        let policy = reader.policy(Policy::default());
+        if reader.problems.is_empty() { Ok(Self { aws, egress, policy }) } else { Err(ConfigError(reader.problems)) }
+    }
+}
+
+impl Policy {
+    /// Reads only what concerns tokens; what is not set is as `unset` says.
+    ///
+    /// # Errors
+    /// A list of every variable that is malformed.
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)>,
+        unset: Self,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader { variables: variables.into_iter().collect(), problems: Vec::new() };
+        let policy = reader.policy(unset);
+        if reader.problems.is_empty() { Ok(policy) } else { Err(ConfigError(reader.problems)) }
     }
 }
 
@@ -171,6 +204,24 @@ impl Reader {
                 self.problem(variable, "is not an http or https URL");
                 None
             }
+        }
+    }
+
+    fn number(&mut self, variable: &str, unset: u32, most: u32) -> u32 {
+        let Some(value) = self.optional(variable) else { return unset };
+        match value.parse() {
+            Ok(number) if number <= most => number,
+            _ => {
+                self.problem(variable, format!("is not a whole number from 0 to {most}"));
+                unset
+            }
+        }
+    }
+
+    fn policy(&mut self, unset: Policy) -> Policy {
+        Policy {
+            rate_limit: self.number("CAUSEWAY_RATE_LIMIT", unset.rate_limit, 1_000_000),
+            audit_days: self.number("CAUSEWAY_AUDIT_DAYS", unset.audit_days, 36_500),
         }
     }
 
@@ -296,6 +347,8 @@ mod tests {
             ("CAUSEWAY_OAUTH_VERCEL_CLIENT_ID", "oac_1"),
             ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com, app.example.com, https://app.example.com/path"),
             ("CAUSEWAY_PUBLIC_URL_VAULTS", "https://api.example.com/?tenant=acme"),
+            ("CAUSEWAY_RATE_LIMIT", "-1"),
+            ("CAUSEWAY_AUDIT_DAYS", "a year"),
         ]))
         .unwrap_err();
         let named: Vec<&str> = error.0.iter().map(|problem| problem.variable.as_str()).collect();
@@ -313,6 +366,8 @@ mod tests {
                 "CAUSEWAY_REDIRECT_ORIGINS",
                 "CAUSEWAY_REDIRECT_ORIGINS",
                 "CAUSEWAY_PUBLIC_URL_VAULTS",
+                "CAUSEWAY_RATE_LIMIT",
+                "CAUSEWAY_AUDIT_DAYS",
             ]
         );
     }
@@ -332,6 +387,7 @@ mod tests {
             ("CAUSEWAY_OAUTH_VERCEL_SLUG", "causeway"),
             ("CAUSEWAY_REDIRECT_ORIGINS", "https://app.example.com/,http://localhost:5173"),
             ("CAUSEWAY_PUBLIC_URL_VAULTS", "https://api.example.com/integrations/"),
+            ("CAUSEWAY_RATE_LIMIT", "0"),
         ]))
         .unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
@@ -340,6 +396,7 @@ mod tests {
         assert_eq!(config.egress.redirect_origins, ["https://app.example.com", "http://localhost:5173"]);
         assert_eq!(config.egress.public_url_vaults.as_deref(), Some("https://api.example.com/integrations"));
         assert_eq!(config.egress.keys[&Upstream::Etherscan].expose_secret(), "s3cret");
+        assert_eq!(config.policy, Policy { rate_limit: 0, audit_days: 400 });
         assert_eq!(config.aws.table, "causeway-table");
         assert_eq!(config.aws.kms_key.as_deref(), Some("arn:aws:kms:eu-central-1:123456789012:key/k"));
         assert_eq!(config.egress.endpoints.len(), 1);

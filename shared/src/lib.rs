@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`audit`] | who did what to which integration: entries that are only ever added |
 //! | [`config`] | the environment, read once, every problem reported at once |
 //! | [`clock`] | the only source of time, ids and randomness |
 //! | [`auth`] | tokens, principals, permissions, and the extractor that hands out a tenant |
@@ -16,6 +17,7 @@
 //! | [`platform`] | all of it assembled, as a function receives it |
 //! | [`function`] | Lambda mains, and the same functions invoked in process |
 
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;

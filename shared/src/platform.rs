@@ -17,11 +17,13 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use crate::audit::AuditLog;
 use crate::auth::{Authenticator, TokenStore};
 use crate::clock::Ids;
-use crate::config::{AwsConfig, Config, Identity, OAuthClient};
+use crate::config::{AwsConfig, Config, Identity, OAuthClient, Policy};
 use crate::credentials::{CredentialError, Credentials, disclose};
 use crate::egress::{Egress, Upstream};
+use crate::http::RateLimiter;
 use crate::table::Table;
 use crate::telemetry::metrics::{Metrics, Sink};
 
@@ -42,6 +44,10 @@ pub struct Platform {
     pub tokens: TokenStore,
     /// Who hears what is measured.
     pub metrics: Metrics,
+    /// How much a token may ask for.
+    pub rate_limiter: Arc<RateLimiter>,
+    /// Who did what.
+    pub audit: AuditLog,
     signing_key: Arc<OnceCell<hmac::Key>>,
     operator_keys: Arc<Mutex<OperatorKeys>>,
     oauth_clients: Arc<Mutex<OAuthClients>>,
@@ -71,10 +77,18 @@ impl Platform {
     /// Assembles a platform. Nothing is connected to yet.
     #[must_use]
     pub fn new(config: &Config, ids: Ids) -> Self {
-        Self::with_egress(&config.aws, Egress::new(config.egress.clone()), ids)
+        Self::with_egress(&config.aws, Egress::new(config.egress.clone()), ids).with_policy(config.policy)
     }
 
-    /// Assembles a platform with a way out of one's own.
+    /// The same platform under another policy.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        let rate_limiter = RateLimiter::new(policy.rate_limit, self.table.clone(), self.ids.clone());
+        let audit = AuditLog::new(self.table.clone(), self.ids.clone(), policy.audit_days);
+        Self { rate_limiter: Arc::new(rate_limiter), audit, ..self }
+    }
+
+    /// Assembles a platform with a way out of one's own; tokens are not limited.
     #[must_use]
     pub fn with_egress(aws: &AwsConfig, egress: Egress, ids: Ids) -> Self {
         Self::with_sdk(&sdk_config(aws), aws, egress, ids)
@@ -96,6 +110,8 @@ impl Platform {
         let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
         let metrics = Metrics::unheard(&aws.stack, ids.clone());
         let (signing_key, operator_keys, oauth_clients) = (Arc::new(OnceCell::new()), Arc::default(), Arc::default());
+        let rate_limiter = Arc::new(RateLimiter::new(0, table.clone(), ids.clone()));
+        let audit = AuditLog::new(table.clone(), ids.clone(), Policy::default().audit_days);
         Self {
             ids,
             table,
@@ -104,6 +120,8 @@ impl Platform {
             authenticator,
             tokens,
             metrics,
+            rate_limiter,
+            audit,
             signing_key,
             operator_keys,
             oauth_clients,

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod audit;
 mod egress;
 mod fault_table;
 mod keys;
 mod local;
+mod rate_limit;
 mod rules;
 mod secrets;
 mod services;

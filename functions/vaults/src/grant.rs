@@ -11,17 +11,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::SecretString;
+use shared::audit::{Act, Outcome};
 use shared::auth::Tenant;
 use shared::http::ApiError;
 use url::Url;
 use uuid::Uuid;
 
-use crate::Vaults;
 use crate::connect::{self, Grant};
 use crate::model::{Connection, Way};
 use crate::providers::{Authorization as Request, Client, Held, OAuth, OAuthError, Provider, Tokens};
 use crate::store::Authorization;
 use crate::store::authorizations::LIVES;
+use crate::{GROUP, Vaults};
 
 /// What the caller wants of an authorization.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Returned {
     pub issuer: Option<String>,
     /// The team that was chosen, where the provider's page tells.
     pub team: Option<String>,
+    /// The id of the request that it came with.
+    pub request_id: String,
 }
 
 /// Why no account was connected, for the person in front of the browser.
@@ -181,7 +184,25 @@ pub async fn complete(
     let egress = platform.egress.hiding(vec![client.secret.clone(), code.clone(), verifier.clone()]);
     let tokens = oauth.exchange(&client, &code, &verifier, &begun.callback, &egress).await;
     let tokens = tokens.map_err(|error| not_exchanged(name, &error, again))?;
-    keep(vaults, provider, &begun, tokens, returned.team).await
+    let act = Act {
+        tenant: begun.tenant.clone(),
+        user: begun.user.clone(),
+        token: "authorization".into(),
+        group: GROUP.into(),
+        operation: "GET /v1/integrations/{provider}/callback".into(),
+        integration: Some(provider.entry().name.to_owned()),
+        request_id: returned.request_id,
+        idempotency_key: false,
+        fields: Vec::new(),
+    };
+    let audited = platform.audit.begin(act).await.map_err(|error| ours(&error.into()))?;
+    let kept = keep(vaults, provider, &begun, tokens, returned.team).await;
+    let (status, integration) = match &kept {
+        Ok((connection, _)) => (StatusCode::OK, Some(connection.id.to_string())),
+        Err(unfinished) => (unfinished.status, None),
+    };
+    platform.audit.end(audited, Outcome { status: status.as_u16(), integration, ..Outcome::default() }).await;
+    kept
 }
 
 /// Keeps what was granted.

@@ -9,7 +9,7 @@ use clap::Args;
 use fakes::{Demo, Fakes};
 use shared::Platform;
 use shared::clock::Ids;
-use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, OAuthClient};
+use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, OAuthClient, Policy};
 use shared::egress::Upstream;
 use shared::table::TableError;
 use url::Url;
@@ -83,6 +83,10 @@ pub enum DevError {
     Output(#[source] io::Error),
 }
 
+/// How many requests a token may send in a minute unless the operator says otherwise: enough for whatever a developer's
+/// machine does, with the headers there to be seen.
+const RATE_LIMIT: u32 = 60_000;
+
 /// Runs the stack until Ctrl-C or a termination signal.
 ///
 /// # Errors
@@ -105,7 +109,8 @@ pub async fn run(options: Options) -> Result<(), DevError> {
         secretsmanager_endpoint: format!("http://{}", emulators.secrets_manager),
         table: aws.table.clone(),
     };
-    let platform = Platform::new(&Config { aws, egress }, Ids::default());
+    let policy = Policy::from_variables(std::env::vars(), Policy { rate_limit: RATE_LIMIT, ..Policy::default() })?;
+    let platform = Platform::new(&Config { aws, egress, policy }, Ids::default());
     let tenants = demo::tenants(&platform, earlier).await.map_err(DevError::Tenants)?;
     let stack = Stack::serve(listener, &platform, &template, Some(emulators.stream()?)).await?;
     let url = stack.url();

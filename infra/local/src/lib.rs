@@ -8,8 +8,9 @@
 //! | [`streams`] | the table's stream, filtered for the functions that take it |
 //! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
-//! | [`dev`], [`operate`] | the commands |
+//! | [`dev`], [`operate`], [`audit`] | the commands |
 
+pub mod audit;
 pub mod demo;
 pub mod dev;
 pub mod emulators;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use local::{dev, operate};
+use local::{audit, dev, operate};
 
 /// Causeway, an integrations backend. Without a command: `dev --sandbox`.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     /// Mint, list and revoke tokens, on the local stack or a deployed one.
     #[command(subcommand)]
     Token(operate::TokenCommand),
+    /// Show who did what to which integration, on the local stack or a deployed one.
+    Audit(audit::Options),
     /// List the outside providers and the variables that point them elsewhere.
     Upstreams,
     /// Send an event to a function of the running local stack.
@@ -34,6 +36,7 @@ async fn main() -> ExitCode {
     let outcome: Result<(), Box<dyn std::error::Error>> = match command {
         Command::Dev(options) => dev::run(options).await.map_err(Into::into),
         Command::Token(command) => operate::token(command).await.map_err(Into::into),
+        Command::Audit(options) => audit::run(options).await.map_err(Into::into),
         Command::Upstreams => operate::upstreams().map_err(Into::into),
         Command::Invoke(options) => operate::invoke(options).await.map_err(Into::into),
     };

@@ -11,7 +11,7 @@ use serde_json::Value;
 use shared::Platform;
 use shared::auth::{Grant, Permission, Tenant, TokenRecord};
 use shared::clock::Ids;
-use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, Identity};
+use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, Identity, Policy};
 use shared::egress::{Allowed, Egress, EgressError, Upstream};
 use shared::table::TableError;
 use url::Url;
@@ -149,14 +149,17 @@ pub enum OperateError {
 }
 
 impl Target {
-    async fn platform(&self) -> Result<Platform, OperateError> {
+    pub(crate) async fn platform(&self) -> Result<Platform, OperateError> {
         let Some(stack) = &self.stack else {
             let file = self.dev_file()?;
             let mut aws = AwsConfig::emulated(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into());
             aws.dynamodb_endpoint = Url::parse(&file.aws.dynamodb_endpoint).ok();
             aws.secrets_manager_endpoint = Url::parse(&file.aws.secretsmanager_endpoint).ok();
             aws.table = file.aws.table;
-            return Ok(Platform::new(&Config { aws, egress: EgressConfig::default() }, Ids::default()));
+            return Ok(Platform::new(
+                &Config { aws, egress: EgressConfig::default(), policy: Policy::default() },
+                Ids::default(),
+            ));
         };
         let table = self.table.clone().ok_or(OperateError::NoTable)?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
@@ -181,7 +184,7 @@ impl Target {
     }
 
     /// What it means that the table did not do as it was asked.
-    fn failed(&self, what: &'static str) -> impl Fn(TableError) -> OperateError + use<> {
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(TableError) -> OperateError + use<> {
         let folder = self.stack.is_none().then(|| self.data_dir.clone());
         move |source| match (source, &folder) {
             (TableError::Unavailable(_), Some(folder)) => OperateError::Silent { folder: folder.clone() },
@@ -256,7 +259,7 @@ fn row(record: &TokenRecord, now: Timestamp) -> String {
     format!("{}  {}  {}  {}  {state}  {}", record.id, record.tenant, record.user, record.name, permissions.join(","))
 }
 
-fn parse_tenant(text: &str) -> Result<Tenant, OperateError> {
+pub(crate) fn parse_tenant(text: &str) -> Result<Tenant, OperateError> {
     let accepted = "a tenant's name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or a digit; \
                     operator and oauth are taken";
     Tenant::parse(text).ok_or_else(|| OperateError::Argument(format!("{text:?} names no tenant: {accepted}")))

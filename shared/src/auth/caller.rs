@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::{Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
 use crate::Platform;
-use crate::http::ApiError;
+use crate::http::{ApiError, rate_limit};
 
 /// Whoever sent the request, known to have the permission `P`.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ pub(crate) async fn authorize<P: Needs>(parts: &mut Parts) -> Result<Arc<TokenRe
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsksForClient;
 
-/// The token's record, looked up once a request.
-async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
+/// The token's record, looked up and counted once a request.
+pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
     if let Some(record) = parts.extensions.get::<Arc<TokenRecord>>() {
         return Ok(Arc::clone(record));
     }
@@ -88,7 +88,9 @@ async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, ApiError> {
         return Err(unknown);
     }
     let record = Arc::new(record);
-    tracing::Span::current().record("tenant", record.tenant.as_str());
+    let span = tracing::Span::current();
+    span.record("tenant", record.tenant.as_str()).record("user", &*record.user).record("token", &*record.id);
+    rate_limit::count(&platform.rate_limiter, parts, &record).await?;
     parts.extensions.insert(Arc::clone(&record));
     Ok(record)
 }

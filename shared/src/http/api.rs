@@ -15,6 +15,8 @@ use lambda_http::RequestExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument, field};
 
+use super::audited::{Audits, audited};
+use super::rate_limit::Slot;
 use super::{ApiError, Operations, Problem, RequestId};
 use crate::auth::caller::AsksForClient;
 use crate::telemetry::{self, metrics, trace};
@@ -35,6 +37,8 @@ pub struct Group {
     pub present: Present,
     /// What its operations are called.
     pub operations: Operations,
+    /// What of it is in the audit log.
+    pub audits: Audits,
 }
 
 /// Puts the frame around a group's routes.
@@ -66,6 +70,7 @@ impl Api {
 impl Frame {
     fn around(self, routes: Router) -> Router {
         routes
+            .route_layer(middleware::from_fn(audited))
             .fallback(|| async { ApiError::NotFound { what: "Path" } })
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
             .layer(middleware::from_fn_with_state(self, frame))
@@ -92,6 +97,8 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
         method = method.as_str(),
         route = route.as_deref().unwrap_or("none"),
         tenant = field::Empty,
+        user = field::Empty,
+        token = field::Empty,
     );
     request.extensions_mut().insert(platform);
     request.extensions_mut().insert(group);
@@ -99,12 +106,15 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
         request.extensions_mut().insert(AsksForClient);
     }
     request.extensions_mut().insert(request_id.clone());
+    let counted = Slot::default();
+    request.extensions_mut().insert(counted.clone());
     let answered = async {
         let response = deadline::within(left, catch(next.run(request))).await;
         let mut response = present(group, &request_id, &path, response);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             response.headers_mut().insert(RequestId::HEADER, value);
         }
+        counted.tell(response.headers_mut());
         let (status, latency) = (response.status(), started.elapsed());
         metrics::answered(group.name, operation, status.as_u16(), latency);
         if cold {
@@ -138,7 +148,7 @@ fn time_left(request: &Request) -> Duration {
 }
 
 /// A panic is one request's failure, not the process's.
-async fn catch(answer: impl Future<Output = Response>) -> Response {
+pub(super) async fn catch(answer: impl Future<Output = Response>) -> Response {
     let caught: Result<Response, _> = AssertUnwindSafe(answer).catch_unwind().await;
     caught.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -209,7 +209,13 @@ pub enum ApiError {
         /// What is accepted.
         accepted: &'static str,
     },
-    /// 429: too much was asked.
+    /// 429: the token has used up what it may ask for.
+    #[error("the token has used up its requests")]
+    TooManyRequests {
+        /// When it may ask again.
+        retry_after: Duration,
+    },
+    /// 429: a provider asks to wait.
     #[error("rate limited")]
     RateLimited {
         /// When to try again.
@@ -314,7 +320,9 @@ impl ApiError {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RateLimited { .. } | Self::NoneFree { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::RateLimited { .. } | Self::NoneFree { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ProviderRefused { .. } => StatusCode::BAD_GATEWAY,
             Self::NotConfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -332,7 +340,9 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::NoneFree { retry_after, .. } => Some(*retry_after),
+            Self::TooManyRequests { retry_after }
+            | Self::RateLimited { retry_after }
+            | Self::NoneFree { retry_after, .. } => Some(*retry_after),
             Self::Conflict { retry_after, .. } | Self::ProviderRefused { retry_after, .. } => *retry_after,
             _ => None,
         }

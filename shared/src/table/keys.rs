@@ -29,6 +29,8 @@
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
 //! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
 //! | the tenants that have tokens | `TENANTS` | `<tenant>` |
+//! | how much of a token's requests of a minute is taken | `T#<tenant>#rate#<sha256 of the token's id>` | `<minute>` |
+//! | an entry of the audit log | `T#<tenant>#audit#<year>-<month>` | `<time and random>#<step>` |
 //! | a job's present run | `JOB#<function>` | `RUN` |
 //!
 //! A tenant's name has no `#`, so no tenant's partition is the beginning of another's.
@@ -155,6 +157,36 @@ pub const TENANTS: &str = "TENANTS";
 #[must_use]
 pub fn job_run(function: &str) -> Key {
     Key::new(format!("JOB#{function}"), "RUN")
+}
+
+/// How much of a token's requests of a minute, counted since the epoch, is taken.
+#[must_use]
+pub fn rate(tenant: &Tenant, token_hash: &str, minute: i64) -> Key {
+    Key::new(format!("T#{tenant}#rate#{token_hash}"), minute.to_string())
+}
+
+/// Where the audit log is. Only [`audit`](crate::audit) writes there, and nothing changes or removes what it wrote.
+pub mod audit {
+    use crate::auth::Tenant;
+
+    /// The partition of a tenant's entries of one month, `2026-11`.
+    #[must_use]
+    pub fn month(tenant: &Tenant, month: &str) -> String {
+        format!("T#{tenant}#audit#{month}")
+    }
+
+    /// The sort key of one step of what was done, by the id of it.
+    #[must_use]
+    pub fn step(id: &str, step: &str) -> String {
+        format!("{id}#{step}")
+    }
+
+    /// True if this partition is of an audit log.
+    #[must_use]
+    pub fn is_month(partition: &str) -> bool {
+        let parts: Vec<&str> = partition.splitn(4, '#').collect();
+        matches!(parts.as_slice(), ["T", _, "audit", _])
+    }
 }
 
 /// Where the vaults group keeps what is neither a connection nor an environment.

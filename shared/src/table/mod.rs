@@ -13,6 +13,7 @@
 //!   reads of a few attributes only), `due_queue` and `due_at` (the global index `due`:
 //!   background work, found without a scan) and `expires_at` (DynamoDB's time to live).
 
+mod counter;
 pub mod cursor;
 pub mod keys;
 mod transaction;
@@ -317,7 +318,21 @@ impl Table {
         self.query(&Walk { index: None, order: "sk", partition, prefix, backwards: false }, start, limit).await
     }
 
-    /// The same by the local index `by_kind`: `prefix` is of `kind_order`, and `after` is the last record's pair of
+    /// The same from the end of the partition to its beginning.
+    ///
+    /// # Errors
+    /// Whatever keeps DynamoDB from answering.
+    pub async fn page_backwards<R: Record>(
+        &self,
+        partition: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<R>, TableError> {
+        let start = after.map(|sort| Key::new(partition, sort).attributes());
+        self.query(&Walk { index: None, order: "sk", partition, prefix: "", backwards: true }, start, limit).await
+    }
+
+    /// As [`page`](Self::page), by the local index `by_kind`: `prefix` is of `kind_order`, and `after` is the last record's pair of
     /// `kind_order` and sort key.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ const CONFINED: &[Confined] = &[
             ("shared/src/platform.rs", "builds the client and hands it over"),
         ],
     },
+    Confined {
+        word: "keys::audit",
+        to: &[("shared/src/audit.rs", "adds to the audit log and reads it; nothing else may name where it is")],
+    },
     Confined { word: "reqwest", to: &[("shared/src/egress/", "the only HTTP client")] },
     Confined { word: "hyper", to: &[] },
     Confined {

@@ -154,9 +154,14 @@ fn the_template_sets_the_variables_that_the_code_reads() {
     assert_eq!(known, &set | &left_out);
     assert!(set.is_disjoint(&left_out));
 
-    // With what the template sets, and what Lambda does, a function can start; these are empty at first.
-    let empty = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS", "CAUSEWAY_PUBLIC_URL_VAULTS"];
-    let value = |name: &str| if empty.contains(&name) { String::new() } else { "causeway".into() };
+    // With what the template sets, and what Lambda does, a function can start; lists are empty at first.
+    let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS", "CAUSEWAY_PUBLIC_URL_VAULTS", "CAUSEWAY_KMS_KEY"];
+    let numbers = ["CAUSEWAY_RATE_LIMIT", "CAUSEWAY_AUDIT_DAYS"];
+    let value = |name: &str| match name {
+        name if lists.contains(&name) => String::new(),
+        name if numbers.contains(&name) => "600".to_owned(),
+        _ => "causeway".into(),
+    };
     let mut environment: Vec<(String, String)> = set.iter().map(|name| ((*name).to_owned(), value(name))).collect();
     environment.push(("AWS_REGION".into(), "eu-central-1".into()));
     assert!(Config::from_variables(environment).is_ok());

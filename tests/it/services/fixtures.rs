@@ -73,9 +73,15 @@ pub(crate) fn received(app: &TestApp) -> usize {
         + fakes.webhook.deliveries().len()
 }
 
-/// How many items the table holds.
-pub(crate) async fn count_items(app: &TestApp) -> i32 {
-    app.table.scan().table_name("causeway").send().await.unwrap().count()
+/// True for what an operation itself stores: the audit log is written around it.
+fn is_its_own(item: &Item) -> bool {
+    item["pk"].as_s().is_ok_and(|partition| !keys::audit::is_month(partition))
+}
+
+/// How many items the table holds, the audit log left out.
+pub(crate) async fn count_items(app: &TestApp) -> usize {
+    let items = app.table.scan().table_name("causeway").send().await.unwrap().items.unwrap();
+    items.iter().filter(|item| is_its_own(item)).count()
 }
 
 /// The form of an id, and nobody's.
@@ -162,7 +168,8 @@ pub(crate) async fn stored(app: &TestApp) -> BTreeSet<String> {
         Some(AttributeValue::S(text) | AttributeValue::N(text)) => text.clone(),
         _ => String::new(),
     };
-    let items = items.iter().map(|item| ["pk", "sk", "version"].map(|name| text(item, name)).join(" "));
+    let items = items.iter().filter(|item| is_its_own(item));
+    let items = items.map(|item| ["pk", "sk", "version"].map(|name| text(item, name)).join(" "));
     items.chain(app.secret_names().await).collect()
 }
 

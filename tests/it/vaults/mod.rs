@@ -1,7 +1,7 @@
 //! The vaults group: `/v1/integrations` and `/v1/vaults`.
 
 mod authorization;
-mod authorize;
+pub(crate) mod authorize;
 mod automatic;
 mod capacity;
 mod connections;

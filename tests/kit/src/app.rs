@@ -16,8 +16,9 @@ use local::template::{FunctionDefinition, Template};
 use serde_json::{Value, json};
 use shared::Platform;
 use shared::clock::{FixedClock, Ids, SystemRandom};
-use shared::config::{AwsConfig, EgressConfig};
+use shared::config::{AwsConfig, EgressConfig, Policy};
 use shared::egress::Egress;
+use shared::table::keys;
 
 use crate::fault_proxy::{FaultProxy, Service};
 use crate::logs;
@@ -26,7 +27,8 @@ use crate::names::MadeUpNames;
 use crate::runtime_api::RuntimeApi;
 
 /// The whole stack on a free port: embedded DynamoDB and Secrets Manager behind a fault proxy, fakes for the outside, a
-/// clock that stands still until told, names that the test makes up. Neither schedules nor the table's stream start anything
+/// clock that stands still until told, names that the test makes up. Tokens are not limited, and what writes the audit log
+/// is set aside in the proxy, so that what an operation itself does stands by itself. Neither schedules nor the table's stream start anything
 /// by themselves.
 #[derive(Debug)]
 pub struct TestApp {
@@ -87,6 +89,10 @@ impl TestApp {
         let emulators = Emulators::start(&template, "causeway", Data::Memory, secrets).await.expect("the emulators");
         let proxy = FaultProxy::start(emulators.dynamodb).await.expect("the fault proxy");
         proxy.forward_service_to(Service::SecretsManager, emulators.secrets_manager);
+        proxy.set_aside(|request| {
+            let partition = request.pointer("/Item/pk/S").and_then(Value::as_str);
+            partition.is_some_and(keys::audit::is_month)
+        });
         let aws = AwsConfig::emulated(proxy.address(), proxy.address());
         let fakes = Fakes::start().await.expect("the fakes");
         let demo = fakes.seed_demo();
@@ -136,6 +142,17 @@ impl TestApp {
             _stack: stack,
             emulators,
         }
+    }
+
+    /// Another process with the same functions over the same table and secrets, under a policy of its own.
+    pub async fn another(&self, policy: Policy) -> Process {
+        let template = Template::embedded().expect("the template");
+        let aws = AwsConfig::emulated(self.proxy.address(), self.proxy.address());
+        let platform = Platform::with_egress(&aws, self.platform.egress.clone(), self.platform.ids.clone());
+        let platform = platform.with_policy(policy);
+        let listener = Stack::bind(0).await.expect("a free port");
+        let stack = Stack::serve(listener, &platform, &template, None).await.expect("the stack");
+        Process { url: stack.url(), _stack: stack }
     }
 
     /// A tenant: `acme` or `globex`.
@@ -293,6 +310,23 @@ impl TestApp {
         let output = self.secrets.list_secrets().max_results(100).send().await.expect("the secrets");
         let names = output.secret_list().iter().filter_map(|secret| secret.name().map(str::to_owned));
         names.filter(|name| !name.contains("/operator/") && !name.contains("/oauth/")).collect()
+    }
+}
+
+/// A process beside [`TestApp`]'s own. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    /// Its URL.
+    pub url: String,
+    _stack: Stack,
+}
+
+impl Process {
+    /// The same client, of this process.
+    #[must_use]
+    pub fn client(&self, of: &TestApp, client: &Client) -> Client {
+        let base = client.base.strip_prefix(&of.url).expect("a client of the app's own");
+        Client { base: format!("{}{base}", self.url), ..client.clone() }
     }
 }
 

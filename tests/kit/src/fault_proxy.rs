@@ -209,7 +209,14 @@ impl FaultProxy {
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = State { upstreams: Upstreams::all(upstream), rules: Vec::new(), calls: BTreeMap::new(), next: 0 };
+        let state = State {
+            upstreams: Upstreams::all(upstream),
+            rules: Vec::new(),
+            calls: BTreeMap::new(),
+            aside: None,
+            calls_aside: BTreeMap::new(),
+            next: 0,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state) });
         let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, acceptor })
@@ -248,6 +255,7 @@ impl FaultProxy {
             fault,
             operations: Vec::new(),
             predicate: None,
+            aside: false,
             counted: Counted::Matching,
             first: 1,
             times: Some(1),
@@ -281,9 +289,23 @@ impl FaultProxy {
         self.shared.lock().calls.values().map(Call::consumed).sum()
     }
 
-    /// Empties the log.
+    /// Sets calls aside whose request's body satisfies the predicate: they have a log of their own, faults count them only
+    /// where they are aimed at them ([`Injection::on_aside`]), and they are no steps. For what is done around every
+    /// operation and is tested by itself.
+    pub fn set_aside(&self, predicate: impl Fn(&Value) -> bool + Send + Sync + 'static) {
+        self.shared.lock().aside = Some(Box::new(predicate));
+    }
+
+    /// Every call that was set aside since the start, or since [`forget_calls`](Self::forget_calls).
+    pub fn calls_aside(&self) -> Vec<Call> {
+        self.shared.lock().calls_aside.values().cloned().collect()
+    }
+
+    /// Empties the logs.
     pub fn forget_calls(&self) {
-        self.shared.lock().calls.clear();
+        let mut state = self.shared.lock();
+        state.calls.clear();
+        state.calls_aside.clear();
     }
 }
 
@@ -308,6 +330,11 @@ impl Injection {
     /// Strikes this operation only, as in `PutItem`. Named again, it strikes either operation.
     pub fn on(self, operation: impl Into<String>) -> Self {
         self.aim(|rule| rule.operations.push(operation.into()))
+    }
+
+    /// Strikes only calls that are [set aside](FaultProxy::set_aside), which no other fault strikes.
+    pub fn on_aside(self) -> Self {
+        self.aim(|rule| rule.aside = true)
     }
 
     /// Strikes only requests whose body satisfies the predicate.
@@ -386,6 +413,7 @@ struct Rule {
     fault: Fault,
     operations: Vec<String>,
     predicate: Option<Predicate>,
+    aside: bool,
     counted: Counted,
     first: usize,
     times: Option<usize>,
@@ -445,6 +473,8 @@ struct State {
     upstreams: Upstreams,
     rules: Vec<Rule>,
     calls: BTreeMap<u64, Call>,
+    aside: Option<Predicate>,
+    calls_aside: BTreeMap<u64, Call>,
     next: u64,
 }
 
@@ -476,7 +506,8 @@ impl Shared {
         let mut state = self.lock();
         let number = state.number();
         let mut strike = None;
-        for rule in &mut state.rules {
+        let aside = state.aside.as_ref().is_some_and(|aside| aside(&call.request));
+        for rule in state.rules.iter_mut().filter(|rule| rule.aside == aside) {
             // No short cut: every rule counts every call.
             if rule.strikes(&call.operation, &call.request) && strike.is_none() {
                 strike = Some(Strike { fault: rule.fault.clone(), gate: rule.gate.subscribe() });
@@ -484,13 +515,15 @@ impl Shared {
                 rule.struck.send_modify(|strikes| *strikes += 1);
             }
         }
-        state.calls.insert(number, call);
+        let log = if aside { &mut state.calls_aside } else { &mut state.calls };
+        log.insert(number, call);
         (number, strike)
     }
 
     /// Completes a call in the log, unless it has been forgotten.
     fn complete(&self, number: u64, change: impl FnOnce(&mut Call)) {
-        if let Some(call) = self.lock().calls.get_mut(&number) {
+        let state = &mut *self.lock();
+        if let Some(call) = state.calls.get_mut(&number).or_else(|| state.calls_aside.get_mut(&number)) {
             change(call);
         }
     }

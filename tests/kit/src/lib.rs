@@ -18,4 +18,4 @@ pub mod metrics;
 pub mod names;
 pub mod runtime_api;
 
-pub use app::{Answer, Client, TestApp};
+pub use app::{Answer, Client, Process, TestApp};

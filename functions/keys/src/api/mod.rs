@@ -24,11 +24,24 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, idempotent};
+use shared::http::{Api, ApiError, Audits, idempotent};
 
 use crate::model::KeyId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Group};
+
+/// A use is one write on the key's own partition. Entries of the audit log share one partition, which would make a pool as
+/// slow as that, and double what a use costs.
+const AUDITS: Audits = Audits {
+    reveals: &[],
+    apart: &[
+        (
+            "POST /api/v1/integrations/acquire",
+            "as frequent as the product's own requests; the log of requests has each",
+        ),
+        ("POST /api/v1/integrations/report", "the same, and it belongs to an acquisition"),
+    ],
+};
 
 /// The group's routes in its frame. Acquiring has its own way with idempotency keys, because its answer holds a credential
 /// that must not be kept; a lease is reported once anyway.
@@ -56,7 +69,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/v1/integrations/{id}/usage", get(get_usage::get_usage))
         .with_state(Group::new(platform));
     let group =
-        shared::http::Group { name: GROUP, function: "keys-api", present: wire::present, operations: OPERATIONS };
+        shared::http::Group { name: GROUP, function: "keys-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
 }
 

@@ -146,7 +146,9 @@ fn described(error: &ApiError) -> (String, Value) {
         ApiError::UnsupportedMediaType { accepted } => {
             told("Unsupported media type", format!("The body must be sent with `Content-Type: {accepted}`."))
         }
-        ApiError::RateLimited { .. } => told("Too many requests", "Too many requests.".into()),
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } => {
+            told("Too many requests", "Too many requests.".into())
+        }
         ApiError::NoneFree { message, reasons, .. } => (message.clone(), reasons.clone()),
         ApiError::Internal(_) => told(
             "Internal error",

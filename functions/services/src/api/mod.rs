@@ -19,12 +19,15 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
-use shared::auth::needs;
-use shared::http::{Api, ApiError, Group, idempotent};
+use shared::auth::{Permission, needs};
+use shared::http::{Api, ApiError, Audits, Group, idempotent};
 
 use crate::model::IntegrationId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Services};
+
+const AUDITS: Audits =
+    Audits { reveals: &[("/api/integrations/{integrationId}", Permission::ServicesSecrets)], apart: &[] };
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -46,7 +49,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
         .route("/api/integration-types", get(list_integration_types::list_integration_types))
         .with_state(Services::new(platform));
-    let group = Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS };
+    let group = Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
 }
 

@@ -153,7 +153,7 @@ pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Respons
         ApiError::UnsupportedMediaType { accepted } => {
             body.detail = format!("The body must be sent with `Content-Type: {accepted}`.");
         }
-        ApiError::RateLimited { retry_after } => {
+        ApiError::TooManyRequests { retry_after } | ApiError::RateLimited { retry_after } => {
             body.detail = "Too many requests.".into();
             body.retry_after = Some(seconds(*retry_after));
         }
@@ -196,7 +196,7 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",
         ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
-        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "rate_limited",
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "rate_limited",
         ApiError::Internal(_) => "internal_error",
         ApiError::ProviderRefused { .. } => "provider_refused",
         ApiError::ProviderTimeout { .. } => "provider_timeout",

@@ -2,10 +2,11 @@
 //! who began. Ends at the address that was asked for, or with a plain page; whatever went wrong, with a page that says so and
 //! what to do.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use shared::http::{ApiError, Query};
+use shared::http::{ApiError, Query, RequestId};
 
 use super::input::NamedProvider;
 use super::wire::page;
@@ -15,10 +16,11 @@ use crate::grant::{self, Returned, Unfinished};
 pub(super) async fn complete_authorization(
     State(vaults): State<Vaults>,
     NamedProvider(provider): NamedProvider,
+    Extension(request_id): Extension<RequestId>,
     query: Query,
 ) -> Result<Response, ApiError> {
     let name = provider.entry().display_name;
-    match grant::complete(&vaults, provider, returned(&query)).await {
+    match grant::complete(&vaults, provider, returned(&query, &request_id)).await {
         Ok((_, Some(redirect))) => {
             let headers = [(header::LOCATION, redirect.as_str()), (header::REFERRER_POLICY, "no-referrer")];
             Ok((StatusCode::FOUND, headers).into_response())
@@ -31,7 +33,7 @@ pub(super) async fn complete_authorization(
     }
 }
 
-fn returned(query: &Query) -> Returned {
+fn returned(query: &Query, request_id: &RequestId) -> Returned {
     let text = |name: &str| query.text(name).map(str::to_owned);
     Returned {
         state: text("state"),
@@ -39,5 +41,6 @@ fn returned(query: &Query) -> Returned {
         error: text("error"),
         issuer: text("iss"),
         team: text("teamId"),
+        request_id: request_id.as_str().to_owned(),
     }
 }

@@ -29,11 +29,21 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{delete, get, post, put};
 use shared::Platform;
-use shared::auth::needs;
-use shared::http::{Api, Group, idempotent};
+use shared::auth::{Permission, needs};
+use shared::http::{Api, Audits, Group, idempotent};
 
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Vaults};
+
+/// An authorization hands out an address that connects an account. Its callback, which carries no token, writes its own
+/// entries.
+const AUDITS: Audits = Audits {
+    reveals: &[
+        ("/v1/vaults/{owner}/{repo}/environments/{environment}/secrets", Permission::SecretsRead),
+        ("/v1/integrations/{provider}/authorize", Permission::VaultsWrite),
+    ],
+    apart: &[],
+};
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -69,6 +79,6 @@ pub fn router(platform: &Platform) -> Router {
             post(rollback_secrets::rollback_secrets).route_layer(writes()),
         )
         .with_state(Vaults::new(platform));
-    let group = Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS };
+    let group = Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
 }

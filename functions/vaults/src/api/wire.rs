@@ -254,6 +254,9 @@ fn detail(error: &ApiError) -> String {
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")
         }
+        ApiError::TooManyRequests { retry_after } => {
+            format!("Too many requests with this token. Try again in {} s.", retry_after.as_secs().max(1))
+        }
         ApiError::RateLimited { retry_after } => {
             format!("The provider asks to wait {} s.", retry_after.as_secs().max(1))
         }
@@ -279,7 +282,7 @@ fn described(error: &ApiError) -> (&'static str, &'static str) {
         ApiError::UnsupportedMediaType { .. } => {
             ("urn:causeway:problem:unsupported-media-type", "Unsupported media type")
         }
-        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => {
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => {
             ("urn:causeway:problem:rate-limited", "Too many requests")
         }
         ApiError::Internal(_) => ("urn:causeway:problem:internal", "Internal error"),

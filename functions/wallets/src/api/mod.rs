@@ -20,12 +20,15 @@ use axum::{Extension, Router};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, BodyLimit, Group, idempotent};
+use shared::http::{Api, ApiError, Audits, BodyLimit, Group, idempotent};
 
 use crate::imports::LARGEST;
 use crate::model::WalletId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Wallets};
+
+/// No `GET` of this group reveals anything secret: its functions cannot read a secret.
+const AUDITS: Audits = Audits { reveals: &[], apart: &[] };
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -50,7 +53,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
         .with_state(Wallets::new(platform));
-    let group = Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS };
+    let group = Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame_for_clients(platform, group, routes)
 }
 

@@ -169,7 +169,9 @@ fn message(error: &ApiError) -> String {
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")
         }
-        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "Too many requests.".into(),
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => {
+            "Too many requests.".into()
+        }
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
         }
@@ -188,7 +190,9 @@ fn code(error: &ApiError) -> &'static str {
         ApiError::Conflict { .. } => "conflict",
         ApiError::PayloadTooLarge { .. } => "payload_too_large",
         ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
-        ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => "rate_limit_exceeded",
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => {
+            "rate_limit_exceeded"
+        }
         ApiError::Internal(_) => "internal_server_error",
         ApiError::ProviderRefused { .. } => "provider_refused",
         ApiError::ProviderTimeout { .. } => "provider_timeout",

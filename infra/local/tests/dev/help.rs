@@ -56,6 +56,11 @@ async fn every_command_says_what_it_does() {
             "Revoke a token by its id. It stops working within a minute",
             &["<ID>", "--tenant", "--stack"],
         ),
+        (
+            &["audit"],
+            "Show who did what to which integration, on the local stack or a deployed one",
+            &["--tenant", "--integration", "--since", "--until", "--json", "--data-dir", "--stack"],
+        ),
         (&["upstreams"], "List the outside providers and the variables that point them elsewhere", &[]),
         (
             &["invoke"],

@@ -10,6 +10,7 @@
     reason = "clippy.toml allows it in test functions, not in what they share"
 )]
 
+mod audit;
 mod crash;
 mod data;
 mod dev_file;

@@ -127,6 +127,23 @@ async fn a_refused_call_is_not_delivered() {
 }
 
 #[tokio::test]
+async fn what_is_set_aside_is_no_step_and_meets_only_faults_that_are_aimed_at_it() {
+    let (proxy, upstream) = proxied().await;
+    proxy.set_aside(|body| body["aside"] == true);
+    let (usual, aside) = (proxy.inject(Fault::ServerError).at_step(2), proxy.inject(Fault::Throttle).on_aside());
+    for body in [json!({ "aside": true }), json!({}), json!({ "aside": true }), json!({}), json!({})] {
+        call(&proxy, "PutItem", body).await.unwrap();
+    }
+    assert_eq!((usual.strikes(), aside.strikes(), upstream.received()), (1, 1, 3));
+    let faults = |calls: Vec<kit::fault_proxy::Call>| calls.into_iter().map(|call| call.fault).collect::<Vec<_>>();
+    assert_eq!(faults(proxy.calls()), [None, Some(Fault::ServerError), None]);
+    assert_eq!(faults(proxy.calls_aside()), [Some(Fault::Throttle), None]);
+    assert!(proxy.calls_aside()[1].delivered);
+    proxy.forget_calls();
+    assert_eq!((proxy.calls().len(), proxy.calls_aside().len()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_reset_call_is_not_delivered() {
     let (proxy, upstream) = proxied().await;
     proxy.inject(Fault::Reset);
