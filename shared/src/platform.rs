@@ -90,7 +90,7 @@ impl Platform {
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build());
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone());
         let tokens = TokenStore::new(table.clone(), ids.clone());
-        let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
+        let authenticator = Arc::new(Authenticator::new(tokens.clone(), &egress, ids.clone()));
         let (signing_key, operator_keys, oauth_clients) = (Arc::new(OnceCell::new()), Arc::default(), Arc::default());
         Self { ids, table, credentials, egress, authenticator, tokens, signing_key, operator_keys, oauth_clients }
     }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::guard::{self, Leave};
 use super::{EgressError, Upstream};
-use crate::config::{EgressConfig, OAuthClient};
+use crate::config::{EgressConfig, OAuthClient, OidcConfig};
 use crate::deadline;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -147,6 +147,12 @@ impl Egress {
     #[must_use]
     pub fn redirect_origins(&self) -> &[String] {
         &self.inner.config.redirect_origins
+    }
+
+    /// The operator's own issuer of tokens, if the environment names one.
+    #[must_use]
+    pub fn oidc(&self) -> Option<&OidcConfig> {
+        self.inner.config.oidc.as_ref()
     }
 
     /// A request to a provider, by its documented path (with a leading slash).

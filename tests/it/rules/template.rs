@@ -156,7 +156,15 @@ fn the_template_sets_the_variables_that_the_code_reads() {
 
     // With what the template sets, and what Lambda does, a function can start; lists are empty at first.
     let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS"];
-    let value = |name: &str| if lists.contains(&name) { String::new() } else { "causeway".into() };
+    // What is a parameter has its default; those of the issuer are of no use without one.
+    let default = |name: &str| {
+        let parameter = variables[name]["Ref"].as_str()?;
+        document["Parameters"][parameter]["Default"].as_str().map(str::to_owned)
+    };
+    let value = |name: &str| {
+        let empty = lists.contains(&name).then(String::new);
+        empty.or_else(|| default(name)).unwrap_or_else(|| "causeway".into())
+    };
     let mut environment: Vec<(String, String)> = set.iter().map(|name| ((*name).to_owned(), value(name))).collect();
     environment.push(("AWS_REGION".into(), "eu-central-1".into()));
     assert!(Config::from_variables(environment).is_ok());

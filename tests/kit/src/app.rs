@@ -67,6 +67,11 @@ impl TestApp {
 
     /// Starts one. Everything ends when it is dropped.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, with what the operator sets for the way out as the test wants it.
+    pub async fn start_with(set: impl FnOnce(&mut EgressConfig)) -> Self {
         logs::collect();
         let clock = FixedClock::at(Self::started_at());
         let ids = Ids::new(Arc::new(clock.clone()), Arc::new(SystemRandom));
@@ -84,6 +89,7 @@ impl TestApp {
         let demo = fakes.seed_demo();
         let mut egress = EgressConfig { redirect_origins: vec![Self::APP.into()], ..EgressConfig::default() };
         local::dev::redirect(&mut egress, &fakes);
+        set(&mut egress);
         let names = MadeUpNames::default();
         let egress = Egress::with_names(egress, Arc::new(names.clone()));
         let platform = Platform::with_egress(&aws, egress, ids);
