@@ -9,8 +9,10 @@
 //! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
 //! | [`dev`], [`operate`] | the commands |
+//! | [`deployed`] | a deployed stack, found by its name |
 
 pub mod demo;
+pub mod deployed;
 pub mod dev;
 pub mod emulators;
 pub mod operate;
@@ -18,3 +20,4 @@ pub mod secrets_manager;
 pub mod stack;
 pub mod streams;
 pub mod template;
+mod token_view;

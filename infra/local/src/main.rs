@@ -18,7 +18,7 @@ struct Arguments {
 enum Command {
     /// Run the whole stack on one port.
     Dev(dev::Options),
-    /// Mint, list and revoke tokens, on the local stack or a deployed one.
+    /// Mint, list, show, rotate and revoke tokens, on the local stack or a deployed one.
     #[command(subcommand)]
     Token(operate::TokenCommand),
     /// List the outside providers and the variables that point them elsewhere.
