@@ -9,10 +9,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use http::Method;
@@ -120,11 +122,14 @@ impl Named<'_> {
         if let Some(region) = self.region {
             loader = loader.region(Region::new(region.to_owned()));
         }
-        let sdk = loader.load().await;
+        let mut sdk = loader.load().await;
+        if let Some(profile) = self.profile {
+            sdk = with_profile(sdk, profile);
+        }
         let region = sdk.region().ok_or(DeployedError::NoRegion)?.to_string();
         let dynamodb_endpoint = endpoint("DYNAMODB")?;
         // Asked for here, so that what is wrong with them is said in so many words.
-        let credentials = credentials(&sdk).await?;
+        let credentials = credentials(&sdk, self.profile).await?;
         let table = match self.table {
             Some(table) => table.to_owned(),
             None => self.ask_for_table(&region, &credentials).await?,
@@ -230,7 +235,20 @@ fn endpoint(service: &str) -> Result<Option<Url>, DeployedError> {
     Ok(None)
 }
 
-async fn credentials(sdk: &SdkConfig) -> Result<Credentials, DeployedError> {
+/// The same with the credentials of a profile. By itself the SDK would prefer those in the environment to those of the
+/// profile that was asked for, and work on another account.
+fn with_profile(sdk: SdkConfig, profile: &str) -> SdkConfig {
+    let mut config = ProviderConfig::without_region()
+        .with_region(sdk.region().cloned())
+        .with_behavior_version(Some(BehaviorVersion::latest()));
+    if let Some(client) = sdk.http_client() {
+        config = config.with_http_client(client);
+    }
+    let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
+    sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
+}
+
+async fn credentials(sdk: &SdkConfig, profile: Option<&str>) -> Result<Credentials, DeployedError> {
     let none = |detail: &str| DeployedError::NoCredentials { detail: detail.to_owned() };
     let provider = sdk.credentials_provider().ok_or_else(|| none("none are configured"))?;
     provider.provide_credentials().await.map_err(|error| {
@@ -240,10 +258,16 @@ async fn credentials(sdk: &SdkConfig) -> Result<Credentials, DeployedError> {
             innermost = cause;
             built_in &= !innermost.to_string().contains("cargo feature");
         }
-        match error {
-            CredentialsError::CredentialsNotLoaded(_) => none("neither in the environment nor in a profile"),
+        match (&error, profile) {
             _ if !built_in => none("the profile's way of signing in is not built in"),
-            _ => none(innermost.to_string().trim_end_matches('.')),
+            (CredentialsError::CredentialsNotLoaded(_), None) => none("neither in the environment nor in a profile"),
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
+                none(&format!("the profile {profile} has none"))
+            }
+            _ => {
+                let text = innermost.to_string();
+                none(text.trim_start_matches("ProfileFile provider could not be built: ").trim_end_matches(['.', ' ']))
+            }
         }
     })
 }

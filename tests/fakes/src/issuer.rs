@@ -88,7 +88,7 @@ impl Key {
         let failed = "a key could not be made";
         let pair = match algorithm {
             Algorithm::Rs256 | Algorithm::Ps256 => {
-                let kept = if number % 2 == 0 { &RSA[0] } else { &RSA[1] };
+                let kept = if number.is_multiple_of(2) { &RSA[0] } else { &RSA[1] };
                 match kept.get() {
                     Some(pair) => Arc::clone(pair),
                     None => {

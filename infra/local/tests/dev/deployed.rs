@@ -175,6 +175,9 @@ async fn what_was_done_is_said_in_words_too() {
     }
 }
 
+/// Arguments, the environment, and how the line begins.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn whatever_aws_objects_to_is_one_line_that_says_what_to_do() {
     let aws = aws().await;
@@ -184,14 +187,31 @@ async fn whatever_aws_objects_to_is_one_line_that_says_what_to_do() {
     };
     let there = ("AWS_ENDPOINT_URL", aws.as_str());
     let full = [&KEYS[..], &[there]].concat();
-    let cases: [(&[&str], &[(&str, &str)], &str); 12] = [
+    let folder = tempfile::tempdir().unwrap();
+    let profiles = folder.path().join("config");
+    let single_sign_on = "[profile sso]\nsso_start_url = https://example.com/start\nsso_region = us-east-2\n\
+                          sso_account_id = 123456789011\nsso_role_name = readOnly\n";
+    std::fs::write(&profiles, single_sign_on).unwrap();
+    let profiles = ("AWS_CONFIG_FILE", profiles.to_str().unwrap());
+    let with_profiles = [&full[..], &[profiles]].concat();
+    let cases: [Case; 13] = [
         (&["--stack", "production"], &KEYS[..2], "no AWS region is set: use --region, or set one in the profile"),
         (
             &["--stack", "production", "--region", "eu-central-1"],
             &[there],
             "no AWS credentials were found (neither in the environment nor in a profile). Use --profile",
         ),
-        (&["--stack", "production", "--profile", "nobody"], &[KEYS[2], there], "no AWS credentials were found ("),
+        (
+            &["--stack", "production", "--profile", "nobody"],
+            &full,
+            // Those in the environment are not those that were asked for.
+            "no AWS credentials were found (the profile nobody has none). Use --profile",
+        ),
+        (
+            &["--stack", "production", "--profile", "sso"],
+            &with_profiles,
+            "no AWS credentials were found (the profile's way of signing in is not built in). Use --profile",
+        ),
         (&["--stack", "staging"], &full, "there is no stack staging in eu-central-1. `aws cloudformation list-stacks"),
         (&["--stack", "website"], &full, "the stack website in eu-central-1 has no table of Causeway's"),
         (&["--stack", "ExpiredToken"], &full, "AWS does not accept the credentials (ExpiredToken): they have expired"),
