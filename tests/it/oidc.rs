@@ -83,6 +83,13 @@ impl Stage {
         self.list(&self.sign(key, &self.claims())).await.status.as_u16()
     }
 
+    /// How often the table was asked for a token, or for a tenant's tokens.
+    fn look_ups(&self) -> usize {
+        let calls = self.app.proxy.calls();
+        let requests = calls.iter().map(|call| call.request.to_string());
+        requests.filter(|request| request.contains("TOKEN#") || request.contains("#tokens")).count()
+    }
+
     /// The stack's clock goes on; so does everything that asks it.
     fn advance(&self, seconds: i64) {
         self.app.advance(seconds);
@@ -103,7 +110,7 @@ async fn a_token_of_each_algorithm_opens_what_its_claims_say_without_a_look_at_t
         let token = stage.token();
         stage.app.proxy.forget_calls();
         let _ = stage.list(&token).await.expect(200);
-        assert_eq!(stage.app.proxy.operations(), ["Query"], "{algorithm:?}");
+        assert_eq!(stage.look_ups(), 0, "{algorithm:?}");
         assert_eq!((stage.issuer.fetches(), stage.issuer.host.calls(DISCOVERY)), (1, 1));
         // It is the same tenant as that of the tokens that are minted.
         let id = create(&stage.services(&token)).await;
@@ -216,13 +223,13 @@ async fn whatever_is_wrong_with_a_token_it_is_told_no_more_than_an_unknown_one()
     ];
     stage.app.proxy.forget_calls();
     let unknown = stage.list("cwy_0000000000000000000000000000000000000000000").await.expect(401)["message"].clone();
-    assert_eq!(stage.app.proxy.operations(), ["GetItem"]);
+    assert_eq!(stage.look_ups(), 1);
     for (what, token) in &wrong {
         let answer = stage.list(token).await;
         assert_eq!(answer.expect(401)["message"], unknown, "{what}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{what}");
     }
-    assert_eq!(stage.app.proxy.operations(), ["GetItem"], "the table was asked for a JWT");
+    assert_eq!(stage.look_ups(), 1, "the table was asked for a JWT");
     let _ = stage.list(&good).await.expect(200);
     assert_eq!(other.host.requests().len(), 0);
     // 60 s is how far the issuer's clock may be ahead.
@@ -426,10 +433,8 @@ async fn in_the_wallets_group_a_token_counts_only_with_a_known_client_that_it_na
     stage.app.proxy.forget_calls();
     let _ = list(wallets(&good)).await.expect(200);
     let _ = list(wallets(&good)).await.expect(200);
-    let mut looked: Vec<String> = stage.app.proxy.operations();
-    looked.sort();
-    // The client's look-up, once, and of each list its page and the count.
-    assert_eq!(looked, ["GetItem", "GetItem", "Query", "Query", "Query"]);
+    // The client is looked for once.
+    assert_eq!(stage.look_ups(), 1);
 
     let unknown = "The token is unknown, expired or revoked, or was not issued to this client.";
     let with = |name: &str, value: &str| wallets(&good).without(name).header(name, value);
