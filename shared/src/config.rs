@@ -5,8 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
+use crate::auth::SigningAlgorithm;
 use crate::egress::{Allowed, Upstream};
 
 /// Everything a function is told by its environment.
@@ -80,6 +81,40 @@ pub struct EgressConfig {
     /// `CAUSEWAY_PUBLIC_URL_VAULTS`: the vaults group's base URL as browsers and platforms know it, without a slash at its
     /// end. OAuth callbacks are built on it.
     pub public_url_vaults: Option<String>,
+    /// `CAUSEWAY_OIDC_…`: the operator's own issuer of tokens.
+    pub oidc: Option<OidcConfig>,
+}
+
+/// The operator's OpenID Connect issuer, whose JWTs count as tokens, and what their claims mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    /// `CAUSEWAY_OIDC_ISSUER`: the issuer, exactly as its tokens name it in `iss`.
+    pub issuer: String,
+    /// `CAUSEWAY_OIDC_AUDIENCE`: what a token's `aud` must contain.
+    pub audience: String,
+    /// `CAUSEWAY_OIDC_TENANT_CLAIM`: the claim that names the tenant; `tenant` unless set.
+    pub tenant_claim: String,
+    /// `CAUSEWAY_OIDC_USER_CLAIM`: the claim that names the user; `sub` unless set.
+    pub user_claim: String,
+    /// `CAUSEWAY_OIDC_PERMISSIONS_CLAIM`: the claim that lists permissions; `permissions` unless set.
+    pub permissions_claim: String,
+    /// `CAUSEWAY_OIDC_ALGORITHM`: the one algorithm that tokens are signed with; RS256 unless set.
+    pub algorithm: SigningAlgorithm,
+}
+
+impl OidcConfig {
+    /// An issuer and an audience, everything else as it is unless set.
+    #[must_use]
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            tenant_claim: "tenant".into(),
+            user_claim: "sub".into(),
+            permissions_claim: "permissions".into(),
+            algorithm: SigningAlgorithm::Rs256,
+        }
+    }
 }
 
 /// The operator's OAuth client with a provider.
@@ -253,9 +288,48 @@ impl Reader {
             Some((*upstream, SecretString::from(key)))
         });
         let keys = keys.collect();
-        let (oauth, redirect_origins) = (self.oauth(), self.redirect_origins());
+        let (oauth, redirect_origins, oidc) = (self.oauth(), self.redirect_origins(), self.oidc());
         let public_url_vaults = self.public_url("CAUSEWAY_PUBLIC_URL_VAULTS");
-        EgressConfig { endpoints, allow, keys, oauth, redirect_origins, public_url_vaults }
+        EgressConfig { endpoints, allow, keys, oauth, redirect_origins, public_url_vaults, oidc }
+    }
+
+    /// Without an issuer there is none, whatever the names of claims say: the template sets those to their defaults.
+    fn oidc(&mut self) -> Option<OidcConfig> {
+        const ISSUER: &str = "CAUSEWAY_OIDC_ISSUER";
+        const AUDIENCE: &str = "CAUSEWAY_OIDC_AUDIENCE";
+        const ALGORITHM: &str = "CAUSEWAY_OIDC_ALGORITHM";
+        let (issuer, audience) = match (self.optional(ISSUER), self.optional(AUDIENCE)) {
+            (None, None) => return None,
+            (issuer, audience) => {
+                if issuer.is_none() {
+                    self.problem(ISSUER, "is not set, but the audience is");
+                }
+                if audience.is_none() {
+                    self.problem(AUDIENCE, "is not set, but the issuer is; expected what the tokens' `aud` contains");
+                }
+                (issuer?, audience.unwrap_or_default())
+            }
+        };
+        if !is_issuer(&issuer) {
+            self.problem(ISSUER, "is not an https URL without a query, as the tokens name it in `iss`");
+        }
+        let mut config = OidcConfig::new(issuer, audience);
+        for (claim, variable) in [
+            (&mut config.tenant_claim, "CAUSEWAY_OIDC_TENANT_CLAIM"),
+            (&mut config.user_claim, "CAUSEWAY_OIDC_USER_CLAIM"),
+            (&mut config.permissions_claim, "CAUSEWAY_OIDC_PERMISSIONS_CLAIM"),
+        ] {
+            if let Some(name) = self.optional(variable) {
+                *claim = name;
+            }
+        }
+        if let Some(name) = self.optional(ALGORITHM) {
+            match SigningAlgorithm::named(&name) {
+                Some(algorithm) => config.algorithm = algorithm,
+                None => self.problem(ALGORITHM, "is not one of RS256, PS256, ES256 and EdDSA"),
+            }
+        }
+        Some(config)
     }
 
     fn oauth(&mut self) -> BTreeMap<String, OAuthClient> {
@@ -307,6 +381,22 @@ impl Reader {
         self.problem(variable, "is not a base URL, for instance https://integrations.example.com");
         None
     }
+}
+
+/// OpenID Connect's form of an issuer; without TLS only on this machine, where the egress guard asks for leave too.
+fn is_issuer(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => return false,
+    };
+    (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 impl AwsConfig {
@@ -370,6 +460,48 @@ mod tests {
                 "CAUSEWAY_AUDIT_DAYS",
             ]
         );
+    }
+
+    fn oidc(pairs: &[(&str, &str)]) -> Result<Option<OidcConfig>, Vec<String>> {
+        let read = EgressConfig::from_variables(variables(pairs));
+        read.map(|egress| egress.oidc).map_err(|error| error.0.into_iter().map(|problem| problem.variable).collect())
+    }
+
+    #[test]
+    fn an_issuer_is_read_whole_or_not_at_all() {
+        const ISSUER: (&str, &str) = ("CAUSEWAY_OIDC_ISSUER", "https://id.example.com/realms/main/");
+        const AUDIENCE: (&str, &str) = ("CAUSEWAY_OIDC_AUDIENCE", "causeway");
+        assert_eq!(oidc(&[]).unwrap(), None);
+        // As the template sets them when there is no issuer.
+        let defaults = [("CAUSEWAY_OIDC_ISSUER", ""), ("CAUSEWAY_OIDC_TENANT_CLAIM", "tenant")];
+        assert_eq!(oidc(&defaults).unwrap(), None);
+        let plain = oidc(&[ISSUER, AUDIENCE]).unwrap().unwrap();
+        assert_eq!(plain, OidcConfig::new("https://id.example.com/realms/main/", "causeway"));
+        let all = oidc(&[
+            ISSUER,
+            AUDIENCE,
+            ("CAUSEWAY_OIDC_TENANT_CLAIM", "https://example.com/tenant"),
+            ("CAUSEWAY_OIDC_USER_CLAIM", "email"),
+            ("CAUSEWAY_OIDC_PERMISSIONS_CLAIM", "scope"),
+            ("CAUSEWAY_OIDC_ALGORITHM", "ES256"),
+        ]);
+        let all = all.unwrap().unwrap();
+        assert_eq!((all.tenant_claim.as_str(), all.user_claim.as_str()), ("https://example.com/tenant", "email"));
+        assert_eq!((all.permissions_claim.as_str(), all.algorithm), ("scope", SigningAlgorithm::Es256));
+
+        assert_eq!(oidc(&[ISSUER]).unwrap_err(), ["CAUSEWAY_OIDC_AUDIENCE"]);
+        assert_eq!(oidc(&[AUDIENCE]).unwrap_err(), ["CAUSEWAY_OIDC_ISSUER"]);
+        for issuer in
+            ["id.example.com", "http://id.example.com", "https://a:b@id.example.com", "https://x.example/?a=b"]
+        {
+            let read = oidc(&[("CAUSEWAY_OIDC_ISSUER", issuer), AUDIENCE]);
+            assert_eq!(read.unwrap_err(), ["CAUSEWAY_OIDC_ISSUER"], "{issuer}");
+        }
+        assert!(oidc(&[("CAUSEWAY_OIDC_ISSUER", "http://127.0.0.1:9000"), AUDIENCE]).is_ok());
+        for algorithm in ["none", "HS256", "rs256", "RS384", "ES512"] {
+            let read = oidc(&[ISSUER, AUDIENCE, ("CAUSEWAY_OIDC_ALGORITHM", algorithm)]);
+            assert_eq!(read.unwrap_err(), ["CAUSEWAY_OIDC_ALGORITHM"], "{algorithm}");
+        }
     }
 
     #[test]

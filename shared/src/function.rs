@@ -164,7 +164,10 @@ impl Worker {
 pub async fn run_api(api: impl FnOnce(&Platform) -> Router) -> Result<(), lambda_runtime::Error> {
     let platform = platform()?;
     // Every request looks its token up first, so the connection for that is opened while nobody waits.
-    let opened = tokio::time::timeout(Duration::from_secs(1), platform.table.get::<Nothing>(&keys::job_run("-"))).await;
+    // So are the keys of the operator's issuer fetched, if there is one.
+    let nothing = keys::job_run("-");
+    let open = tokio::time::timeout(Duration::from_secs(1), platform.table.get::<Nothing>(&nothing));
+    let (opened, ()) = tokio::join!(open, platform.authenticator.prepare());
     if !matches!(opened, Ok(Ok(_) | Err(TableError::Missing))) {
         tracing::warn!("the table could not be reached in advance");
     }

@@ -107,7 +107,7 @@ impl Platform {
         let secrets = aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build());
         let credentials = Credentials::new(secrets, &aws.stack, ids.clone()).encrypted_with(aws.kms_key.as_deref());
         let tokens = TokenStore::new(table.clone(), ids.clone());
-        let authenticator = Arc::new(Authenticator::new(tokens.clone(), ids.clone()));
+        let authenticator = Arc::new(Authenticator::new(tokens.clone(), &egress, ids.clone()));
         let metrics = Metrics::unheard(&aws.stack, ids.clone());
         let (signing_key, operator_keys, oauth_clients) = (Arc::new(OnceCell::new()), Arc::default(), Arc::default());
         let rate_limiter = Arc::new(RateLimiter::new(0, table.clone(), ids.clone()));

@@ -7,6 +7,7 @@ mod egress;
 mod fault_table;
 mod keys;
 mod local;
+mod oidc;
 mod rate_limit;
 mod rules;
 mod secrets;

@@ -9,9 +9,11 @@
 //! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
 //! | [`dev`], [`operate`], [`audit`] | the commands |
+//! | [`deployed`] | a deployed stack, found by its name |
 
 pub mod audit;
 pub mod demo;
+pub mod deployed;
 pub mod dev;
 pub mod emulators;
 pub mod operate;
@@ -19,3 +21,4 @@ pub mod secrets_manager;
 pub mod stack;
 pub mod streams;
 pub mod template;
+mod token_view;

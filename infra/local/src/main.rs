@@ -18,7 +18,7 @@ struct Arguments {
 enum Command {
     /// Run the whole stack on one port.
     Dev(dev::Options),
-    /// Mint, list and revoke tokens, on the local stack or a deployed one.
+    /// Mint, list, show, rotate and revoke tokens, on the local stack or a deployed one.
     #[command(subcommand)]
     Token(operate::TokenCommand),
     /// Show who did what to which integration, on the local stack or a deployed one.
@@ -31,7 +31,8 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    shared::telemetry::init_with(std::io::stderr, "warn");
+    // What the SDK warns of is what a command then says in one line.
+    shared::telemetry::init_with(std::io::stderr, "warn,aws_config=error");
     let command = Arguments::parse().command.unwrap_or_else(|| Command::Dev(dev::Options::sandbox()));
     let outcome: Result<(), Box<dyn std::error::Error>> = match command {
         Command::Dev(options) => dev::run(options).await.map_err(Into::into),

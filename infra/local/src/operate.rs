@@ -4,20 +4,21 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 use shared::Platform;
 use shared::auth::{Grant, Permission, Tenant, TokenRecord};
 use shared::clock::Ids;
-use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, Identity, Policy};
+use shared::config::{AwsConfig, Config, ConfigError, EgressConfig, Policy};
 use shared::egress::{Allowed, Egress, EgressError, Upstream};
 use shared::table::TableError;
 use url::Url;
 
 use crate::demo::DevFile;
+use crate::deployed::{self, DeployedError, Named};
 use crate::stack::scheduled_event;
+use crate::token_view::View;
 
 /// Which stack a command is for: the local one, or a deployed one with `--stack`.
 #[derive(Debug, Clone, Args)]
@@ -25,10 +26,10 @@ pub struct Target {
     /// The data folder of the running local stack.
     #[arg(long, default_value = ".causeway", value_name = "FOLDER")]
     pub data_dir: PathBuf,
-    /// A deployed stack's name; its table is found by --table.
+    /// A deployed stack's name, as CloudFormation has it.
     #[arg(long, value_name = "NAME")]
     pub stack: Option<String>,
-    /// The deployed stack's table (its output `Table`).
+    /// The deployed stack's table (its output `Table`); CloudFormation is asked for it unless given.
     #[arg(long, value_name = "NAME", requires = "stack")]
     pub table: Option<String>,
     /// The AWS profile to use for a deployed stack.
@@ -49,10 +50,29 @@ pub enum TokenCommand {
         /// Whose tokens.
         #[arg(long)]
         tenant: Option<String>,
+        /// Print JSON: an array of tokens.
+        #[arg(long)]
+        json: bool,
         /// Which stack.
         #[command(flatten)]
         target: Target,
     },
+    /// Show what is known of a token; the token itself cannot be had again.
+    Show {
+        /// The token's id, as `list` shows it.
+        id: String,
+        /// Whose token it is; every tenant's are looked through unless given.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Which stack.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Mint a token in place of another, with the same permissions, and let the old one end.
+    Rotate(RotateToken),
     /// Revoke a token by its id. It stops working within a minute.
     Revoke {
         /// The token's id, as `list` shows it.
@@ -60,10 +80,35 @@ pub enum TokenCommand {
         /// Whose token it is.
         #[arg(long)]
         tenant: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
         /// Which stack.
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// Options of `causeway token rotate`.
+#[derive(Debug, Clone, Args)]
+pub struct RotateToken {
+    /// The old token's id, as `list` shows it.
+    pub id: String,
+    /// Whose token it is.
+    #[arg(long)]
+    pub tenant: String,
+    /// For how many hours the old token goes on working, at most 8760; 0 revokes it at once.
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(..=8_760))]
+    pub grace: u32,
+    /// For how many days the new one works, at most 36500; as long as the old one was meant to unless given.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub expires_in: Option<u32>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which stack.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// Options of `causeway token create`.
@@ -78,7 +123,7 @@ pub struct CreateToken {
     /// What it is for.
     #[arg(long, default_value = "unnamed")]
     pub name: String,
-    /// What it may do, comma-separated; `all`, or `read-only` for everything that shows no secret.
+    /// What it may do, comma-separated; `all`, `none`, or `read-only` for everything that shows no secret.
     #[arg(long, value_delimiter = ',', default_value = "all")]
     pub permissions: Vec<String>,
     /// For how many days it works, at most 36500; for ever unless given.
@@ -87,6 +132,9 @@ pub struct CreateToken {
     /// The client that it is issued to, for the wallets group; its secret is minted and shown with it.
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Which stack.
     #[command(flatten)]
     pub target: Target,
@@ -110,12 +158,9 @@ pub enum OperateError {
         /// The data folder.
         folder: PathBuf,
     },
-    /// A deployed stack's table was not named.
-    #[error("--stack needs --table: the stack's output `Table`")]
-    NoTable,
-    /// A deployed stack's region is not known.
-    #[error("no AWS region is set: use --region, or set one in the profile")]
-    NoRegion,
+    /// See [`DeployedError`].
+    #[error(transparent)]
+    Deployed(#[from] DeployedError),
     /// An argument cannot be used.
     #[error("{0}")]
     Argument(String),
@@ -161,26 +206,16 @@ impl Target {
                 Ids::default(),
             ));
         };
-        let table = self.table.clone().ok_or(OperateError::NoTable)?;
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+        let (table, profile, region) = (self.table.as_deref(), self.profile.as_deref(), self.region.as_deref());
+        Ok(Named { stack, table, profile, region }.platform().await?)
+    }
+
+    /// Where a deployed stack's token was changed, as a line for whoever did it.
+    fn place(&self, platform: &Platform, out: &mut impl Write) -> io::Result<()> {
+        match &self.stack {
+            Some(stack) => writeln!(out, "in the stack {stack}, table {}", platform.table.name()),
+            None => Ok(()),
         }
-        if let Some(region) = &self.region {
-            loader = loader.region(aws_config::Region::new(region.clone()));
-        }
-        let sdk = loader.load().await;
-        let region = sdk.region().ok_or(OperateError::NoRegion)?.to_string();
-        let aws = AwsConfig {
-            stack: stack.clone(),
-            table,
-            kms_key: None,
-            region,
-            dynamodb_endpoint: None,
-            secrets_manager_endpoint: None,
-            identity: Identity::Environment,
-        };
-        Ok(Platform::with_sdk(&sdk, &aws, Egress::new(EgressConfig::default()), Ids::default()))
     }
 
     /// What it means that the table did not do as it was asked.
@@ -188,7 +223,28 @@ impl Target {
         let folder = self.stack.is_none().then(|| self.data_dir.clone());
         move |source| match (source, &folder) {
             (TableError::Unavailable(_), Some(folder)) => OperateError::Silent { folder: folder.clone() },
-            (source, _) => OperateError::Table { what, source },
+            (source, _) => match deployed::explained(&source) {
+                Some(explained) => OperateError::Deployed(explained),
+                None => OperateError::Table { what, source },
+            },
+        }
+    }
+
+    /// The same, where there may be no such token.
+    fn missing(
+        &self,
+        tenant: Option<&Tenant>,
+        id: &str,
+        what: &'static str,
+    ) -> impl Fn(TableError) -> OperateError + use<> {
+        let nothing = match tenant {
+            Some(tenant) => format!("{tenant} has no token {id}; `causeway token list` shows them"),
+            None => format!("there is no token {id}; `causeway token list` shows them"),
+        };
+        let failed = self.failed(what);
+        move |error| match error {
+            TableError::Missing => OperateError::Argument(nothing.clone()),
+            error => failed(error),
         }
     }
 
@@ -202,61 +258,140 @@ impl Target {
 /// # Errors
 /// [`OperateError`].
 pub async fn token(command: TokenCommand) -> Result<(), OperateError> {
-    let mut out = io::stdout().lock();
     match command {
-        TokenCommand::Create(create) => {
-            let grant = create.grant()?;
-            let platform = create.target.platform().await?;
-            let client = grant.client.clone();
-            let minted =
-                platform.tokens.mint(grant).await.map_err(create.target.failed("the token could not be minted"))?;
-            writeln!(out, "id             {}", minted.record.id)?;
-            writeln!(out, "token          {}", minted.token.reveal())?;
-            if let Some((client_id, client_secret)) = client {
-                writeln!(out, "client id      {client_id}")?;
-                writeln!(out, "client secret  {}", shared::credentials::disclose(&client_secret))?;
-            }
-            writeln!(out, "This is the only time that it is shown.")?;
-        }
-        TokenCommand::List { tenant, target } => {
-            let platform = target.platform().await?;
-            let tenants = match tenant {
-                Some(tenant) => vec![parse_tenant(&tenant)?],
-                None => platform.tokens.tenants().await.map_err(target.failed("the tenants could not be listed"))?,
-            };
-            for tenant in tenants {
-                let records = platform.tokens.list(&tenant).await;
-                for record in records.map_err(target.failed("the tokens could not be listed"))? {
-                    writeln!(out, "{}", row(&record, platform.ids.now()))?;
-                }
-            }
-        }
-        TokenCommand::Revoke { id, tenant, target } => {
-            let platform = target.platform().await?;
-            let tenant = parse_tenant(&tenant)?;
-            match platform.tokens.revoke(&tenant, &id).await {
-                Ok(record) => writeln!(out, "{}", row(&record, platform.ids.now()))?,
-                Err(TableError::Missing) => {
-                    return Err(OperateError::Argument(format!(
-                        "{tenant} has no token {id}; `causeway token list` shows them"
-                    )));
-                }
-                Err(source) => return Err(target.failed("the token could not be revoked")(source)),
-            }
-        }
+        TokenCommand::Create(options) => create(options).await,
+        TokenCommand::List { tenant, json, target } => list(tenant, json, &target).await,
+        TokenCommand::Show { id, tenant, json, target } => show(&id, tenant, json, &target).await,
+        TokenCommand::Rotate(options) => rotate(options).await,
+        TokenCommand::Revoke { id, tenant, json, target } => revoke(&id, &tenant, json, &target).await,
+    }
+}
+
+/// Once a token is lost, it can only be replaced.
+const SHOWN_ONCE: &str = "This is the only time that it is shown.";
+
+async fn create(options: CreateToken) -> Result<(), OperateError> {
+    let grant = options.grant()?;
+    let platform = options.target.platform().await?;
+    let client = grant.client.clone();
+    let minted = platform.tokens.mint(grant).await.map_err(options.target.failed("the token could not be minted"))?;
+    let view = View { record: &minted.record, now: platform.ids.now() };
+    let client_secret = client.as_ref().map(|(_, secret)| shared::credentials::disclose(secret));
+    let mut out = io::stdout().lock();
+    if options.json {
+        let more = [("token", minted.token.reveal().into()), ("client_secret", client_secret.into())];
+        return Ok(writeln!(out, "{:#}", view.json_with(more))?);
+    }
+    writeln!(out, "id             {}", minted.record.id)?;
+    writeln!(out, "token          {}", minted.token.reveal())?;
+    if let Some((client_id, _)) = &client {
+        writeln!(out, "client id      {client_id}")?;
+        writeln!(out, "client secret  {}", client_secret.unwrap_or_default())?;
+    }
+    writeln!(out, "expires        {}", expiry(&minted.record))?;
+    options.target.place(&platform, &mut out)?;
+    Ok(writeln!(out, "{SHOWN_ONCE}")?)
+}
+
+async fn list(tenant: Option<String>, json: bool, target: &Target) -> Result<(), OperateError> {
+    let tenant = tenant.map(|tenant| parse_tenant(&tenant)).transpose()?;
+    let platform = target.platform().await?;
+    let tenants = match tenant {
+        Some(tenant) => vec![tenant],
+        None => platform.tokens.tenants().await.map_err(target.failed("the tenants could not be listed"))?,
+    };
+    let mut records = Vec::new();
+    for tenant in tenants {
+        records.extend(platform.tokens.list(&tenant).await.map_err(target.failed("the tokens could not be listed"))?);
+    }
+    let now = platform.ids.now();
+    let views = records.iter().map(|record| View { record, now });
+    let mut out = io::stdout().lock();
+    if json {
+        return Ok(writeln!(out, "{:#}", views.map(|view| view.json()).collect::<Value>())?);
+    }
+    for view in views {
+        writeln!(out, "{}", view.row())?;
     }
     Ok(())
 }
 
-fn row(record: &TokenRecord, now: Timestamp) -> String {
-    let state = match (record.revoked_at, record.token_expires_at) {
-        (Some(at), _) => format!("revoked {at:.0}"),
-        (None, Some(at)) if at <= now => format!("expired {at:.0}"),
-        (None, Some(at)) => format!("until {at:.0}"),
-        (None, None) => "active".into(),
+async fn show(id: &str, tenant: Option<String>, json: bool, target: &Target) -> Result<(), OperateError> {
+    let tenant = tenant.map(|tenant| parse_tenant(&tenant)).transpose()?;
+    let platform = target.platform().await?;
+    let found = match &tenant {
+        Some(tenant) => platform.tokens.read(tenant, id).await,
+        None => platform.tokens.find(id).await,
     };
-    let permissions: Vec<&str> = record.permissions.iter().map(|permission| permission.name()).collect();
-    format!("{}  {}  {}  {}  {state}  {}", record.id, record.tenant, record.user, record.name, permissions.join(","))
+    let record = found.map_err(target.missing(tenant.as_ref(), id, "the token could not be read"))?;
+    let view = View { record: &record, now: platform.ids.now() };
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{:#}", view.json())?
+    } else {
+        view.page(&mut out)?
+    };
+    Ok(())
+}
+
+async fn rotate(options: RotateToken) -> Result<(), OperateError> {
+    let (id, target) = (&options.id, &options.target);
+    let tenant = parse_tenant(&options.tenant)?;
+    let platform = target.platform().await?;
+    let now = platform.ids.now();
+    let old = platform.tokens.read(&tenant, id).await;
+    let old = old.map_err(target.missing(Some(&tenant), id, "the token could not be read"))?;
+    if let Some(other) = &old.replaced_by {
+        return Err(OperateError::Argument(format!("{id} was replaced by {other} already")));
+    }
+    if !old.works_at(now) {
+        let nothing = format!("{id} does not work any more, so there is nothing to replace; mint one with `create`");
+        return Err(OperateError::Argument(nothing));
+    }
+    let after = |hours: u32| now.checked_add(SignedDuration::from_hours(i64::from(hours))).ok();
+    let expires_at = options.expires_in.and_then(|days| after(days.saturating_mul(24)));
+    let until = Some(options.grace).filter(|hours| *hours > 0).and_then(after);
+    let rotated = platform.tokens.rotate(&old, expires_at, until).await;
+    let (minted, old) = rotated.map_err(target.failed("the token could not be replaced"))?;
+    let mut out = io::stdout().lock();
+    let view = View { record: &minted.record, now };
+    if options.json {
+        let replaces = View { record: &old, now }.json();
+        let more = [("token", minted.token.reveal().into()), ("replaces", replaces)];
+        return Ok(writeln!(out, "{:#}", view.json_with(more))?);
+    }
+    writeln!(out, "id             {}", minted.record.id)?;
+    writeln!(out, "token          {}", minted.token.reveal())?;
+    if let Some(client_id) = &minted.record.client_id {
+        writeln!(out, "client id      {client_id} (with the same secret as before)")?;
+    }
+    writeln!(out, "expires        {}", expiry(&minted.record))?;
+    target.place(&platform, &mut out)?;
+    writeln!(out, "{SHOWN_ONCE}")?;
+    match old.revoked_at {
+        Some(_) => writeln!(out, "{id} is revoked. It stops working within a minute.")?,
+        None => writeln!(out, "{id} works until {}. `causeway token revoke` ends it sooner.", expiry(&old))?,
+    }
+    Ok(())
+}
+
+async fn revoke(id: &str, tenant: &str, json: bool, target: &Target) -> Result<(), OperateError> {
+    let tenant = parse_tenant(tenant)?;
+    let platform = target.platform().await?;
+    let revoked = platform.tokens.revoke(&tenant, id).await;
+    let record = revoked.map_err(target.missing(Some(&tenant), id, "the token could not be revoked"))?;
+    let view = View { record: &record, now: platform.ids.now() };
+    let mut out = io::stdout().lock();
+    if json {
+        return Ok(writeln!(out, "{:#}", view.json())?);
+    }
+    writeln!(out, "{}", view.row())?;
+    Ok(target.place(&platform, &mut out)?)
+}
+
+/// When a token stops working by itself.
+fn expiry(record: &TokenRecord) -> String {
+    record.token_expires_at.map_or_else(|| "never".to_owned(), |at| format!("{at:.0}"))
 }
 
 pub(crate) fn parse_tenant(text: &str) -> Result<Tenant, OperateError> {
@@ -271,13 +406,14 @@ impl CreateToken {
         for name in &self.permissions {
             match (name.as_str(), Permission::named(name)) {
                 ("all", _) => permissions.extend(Permission::ALL),
+                ("none", _) => {}
                 ("read-only", _) => permissions.extend(Permission::ALL.iter().filter(|one| one.is_plain_read())),
                 (_, Some(permission)) => permissions.push(permission),
                 _ => {
                     let known: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
                     let known = known.join(", ");
                     return Err(OperateError::Argument(format!(
-                        "{name:?} is no permission; they are all, read-only, {known}"
+                        "{name:?} is no permission; they are all, none, read-only, {known}"
                     )));
                 }
             }

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use secrecy::SecretString;
 
-use super::{Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
+use super::{Client, Needs, Permission, Tenant, Token, TokenRecord, Unauthenticated};
 use crate::Platform;
 use crate::http::{ApiError, rate_limit};
 
@@ -69,7 +69,7 @@ pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, 
     let platform = parts.extensions.get::<Platform>().cloned().ok_or(ApiError::misassembled("no platform"))?;
     let token = bearer(parts)?;
     let client = match parts.extensions.get::<AsksForClient>() {
-        Some(AsksForClient) => Some(Client::of(parts)?),
+        Some(AsksForClient) => Some(client_of(parts)?),
         None => None,
     };
     // With a client, one text for whatever is wrong: it must not tell which part of a guess was right.
@@ -79,14 +79,12 @@ pub(crate) async fn authenticate(parts: &mut Parts) -> Result<Arc<TokenRecord>, 
             None => "The token is unknown, expired or revoked.",
         },
     };
-    let record = match platform.authenticator.authenticate(&token).await {
+    let record = match platform.authenticator.authenticate_with(&token, client.as_ref()).await {
         Ok(record) => record,
         Err(Unauthenticated::Unknown) => return Err(unknown),
         Err(Unauthenticated::Unavailable(source)) => return Err(ApiError::from(source)),
+        Err(Unauthenticated::Unverifiable(source)) => return Err(ApiError::internal(source)),
     };
-    if client.is_some_and(|client| !record.was_issued_to(&client.id, &client.secret)) {
-        return Err(unknown);
-    }
     let record = Arc::new(record);
     let span = tracing::Span::current();
     span.record("tenant", record.tenant.as_str()).record("user", &*record.user).record("token", &*record.id);
@@ -109,21 +107,14 @@ fn bearer(parts: &Parts) -> Result<Token, ApiError> {
 }
 
 /// The client that a request shows.
-struct Client {
-    id: String,
-    secret: SecretString,
-}
-
-impl Client {
-    fn of(parts: &Parts) -> Result<Self, ApiError> {
-        let shown = |name: &str| {
-            let mut values = parts.headers.get_all(name).iter();
-            let value = values.next()?.to_str().ok()?.trim().to_owned();
-            (!value.is_empty() && values.next().is_none()).then_some(value)
-        };
-        let id = shown("x-client-id").ok_or(ApiError::Unauthorized { detail: "The X-Client-Id header is missing." })?;
-        let secret = shown("x-client-secret").map(SecretString::from);
-        let secret = secret.ok_or(ApiError::Unauthorized { detail: "The X-Client-Secret header is missing." })?;
-        Ok(Self { id, secret })
-    }
+fn client_of(parts: &Parts) -> Result<Client, ApiError> {
+    let shown = |name: &str| {
+        let mut values = parts.headers.get_all(name).iter();
+        let value = values.next()?.to_str().ok()?.trim().to_owned();
+        (!value.is_empty() && values.next().is_none()).then_some(value)
+    };
+    let id = shown("x-client-id").ok_or(ApiError::Unauthorized { detail: "The X-Client-Id header is missing." })?;
+    let secret = shown("x-client-secret").map(SecretString::from);
+    let secret = secret.ok_or(ApiError::Unauthorized { detail: "The X-Client-Secret header is missing." })?;
+    Ok(Client { id, secret })
 }

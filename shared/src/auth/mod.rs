@@ -1,10 +1,13 @@
 //! Who asks, and what they may do.
 //!
 //! A bearer token is 256 random bits; only its SHA-256 is stored, with the tenant, the user and the permissions that it
-//! stands for. A handler states the permission it needs in its signature ([`Caller<P>`](Caller)), and that is where
+//! stands for. Where the operator has an OpenID Connect issuer, its JWTs count too: their claims say the same, and nothing
+//! is stored. A handler states the permission it needs in its signature ([`Caller<P>`](Caller)), and that is where
 //! the tenant comes from, so nothing can be read before the check.
 
 pub(crate) mod caller;
+mod jwt;
+mod oidc;
 mod permission;
 mod token;
 
@@ -13,8 +16,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use caller::Caller;
+pub use jwt::SigningAlgorithm;
+pub use oidc::IssuerError;
 pub use permission::{Needs, Permission, needs};
-pub use token::{Authenticator, Grant, Minted, Token, TokenRecord, TokenStore, Unauthenticated};
+pub use token::{Authenticator, Client, Grant, Minted, Token, TokenRecord, TokenStore, Unauthenticated};
 
 /// A customer of the product: everything stored belongs to one.
 ///

@@ -17,7 +17,7 @@ use url::Url;
 
 use super::guard::{self, Leave};
 use super::{EgressError, Upstream};
-use crate::config::{EgressConfig, OAuthClient};
+use crate::config::{EgressConfig, OAuthClient, OidcConfig};
 use crate::deadline;
 use crate::telemetry::{self, metrics};
 
@@ -157,6 +157,12 @@ impl Egress {
     #[must_use]
     pub fn public_url_vaults(&self) -> Option<&str> {
         self.inner.config.public_url_vaults.as_deref()
+    }
+
+    /// The operator's own issuer of tokens, if the environment names one.
+    #[must_use]
+    pub fn oidc(&self) -> Option<&OidcConfig> {
+        self.inner.config.oidc.as_ref()
     }
 
     /// A request to a provider, by its documented path (with a leading slash).

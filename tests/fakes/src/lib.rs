@@ -23,6 +23,7 @@ pub mod evm;
 pub mod exchanges;
 pub mod fault;
 mod host;
+pub mod issuer;
 pub mod platforms;
 pub mod resend;
 pub mod sendgrid;

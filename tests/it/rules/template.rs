@@ -155,12 +155,16 @@ fn the_template_sets_the_variables_that_the_code_reads() {
     assert!(set.is_disjoint(&left_out));
 
     // With what the template sets, and what Lambda does, a function can start; lists are empty at first.
-    let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS", "CAUSEWAY_PUBLIC_URL_VAULTS", "CAUSEWAY_KMS_KEY"];
-    let numbers = ["CAUSEWAY_RATE_LIMIT", "CAUSEWAY_AUDIT_DAYS"];
-    let value = |name: &str| match name {
-        name if lists.contains(&name) => String::new(),
-        name if numbers.contains(&name) => "600".to_owned(),
-        _ => "causeway".into(),
+    let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS"];
+    // What is a parameter has its default; those of the issuer are of no use without one.
+    let default = |name: &str| {
+        let parameter = variables[name]["Ref"].as_str()?;
+        let default = &document["Parameters"][parameter]["Default"];
+        default.as_str().map(str::to_owned).or_else(|| default.is_number().then(|| default.to_string()))
+    };
+    let value = |name: &str| {
+        let empty = lists.contains(&name).then(String::new);
+        empty.or_else(|| default(name)).unwrap_or_else(|| "causeway".into())
     };
     let mut environment: Vec<(String, String)> = set.iter().map(|name| ((*name).to_owned(), value(name))).collect();
     environment.push(("AWS_REGION".into(), "eu-central-1".into()));

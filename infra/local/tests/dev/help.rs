@@ -30,8 +30,8 @@ async fn every_command_says_what_it_does() {
         (&["dev"], "Run the whole stack on one port", &["--port", "--data-dir", "--fresh", "--sandbox"]),
         (
             &["token"],
-            "Mint, list and revoke tokens, on the local stack or a deployed one",
-            &["create", "list", "revoke"],
+            "Mint, list, show, rotate and revoke tokens, on the local stack or a deployed one",
+            &["create", "list", "show", "rotate", "revoke"],
         ),
         (
             &["token", "create"],
@@ -50,7 +50,13 @@ async fn every_command_says_what_it_does() {
                 "--region",
             ],
         ),
-        (&["token", "list"], "List tokens: of one tenant, or of all", &["--tenant", "--stack"]),
+        (&["token", "list"], "List tokens: of one tenant, or of all", &["--tenant", "--json", "--stack"]),
+        (&["token", "show"], "Show what is known of a token", &["<ID>", "--tenant", "--json", "--stack"]),
+        (
+            &["token", "rotate"],
+            "Mint a token in place of another, with the same permissions, and let the old one end",
+            &["<ID>", "--tenant", "--grace", "--expires-in", "--json", "--stack"],
+        ),
         (
             &["token", "revoke"],
             "Revoke a token by its id. It stops working within a minute",

@@ -13,10 +13,12 @@
 mod audit;
 mod crash;
 mod data;
+mod deployed;
 mod dev_file;
 mod ending;
 mod help;
 mod invoke;
+mod oidc;
 mod process;
 mod ready;
 mod refusals;
