@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::config::{AwsConfig, EgressConfig};
     use crate::egress::Egress;
-    use crate::http::{Api, Group, Operations};
+    use crate::http::{Api, Audits, Group, Operations};
     use crate::job::ScheduledEvent;
     use crate::telemetry::metrics::{Amount, Report, Sink};
 
@@ -283,6 +283,7 @@ mod tests {
             function: "keys-api",
             present: |problem| axum::response::IntoResponse::into_response(problem.error.status()),
             operations: Operations(&[("GET /v1/broken", "break_it")]),
+            audits: Audits { reveals: &[], apart: &[] },
         };
         let router = Api::frame(&platform, group, Router::new().route("/v1/broken", get(broken)));
         let request = http::Request::get("/v1/broken").body(axum::body::Body::empty()).unwrap();
