@@ -13,7 +13,6 @@ mod list_integrations;
 mod list_providers;
 mod providers;
 mod providers_apps;
-mod providers_bitfinex;
 mod providers_gemini;
 mod sync;
 mod update_integration;
