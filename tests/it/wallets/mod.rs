@@ -15,4 +15,5 @@ mod providers;
 mod providers_apps;
 mod providers_gemini;
 mod sync;
+mod sync_ahead;
 mod update_integration;
