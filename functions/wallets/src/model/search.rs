@@ -123,7 +123,7 @@ impl Word {
         let (lower, given) = (text.to_lowercase(), text.chars().count());
         let edits = match given {
             ..LEAST_FOR_TYPOS => 0,
-            ..=5 => 1,
+            LEAST_FOR_TYPOS..=5 => 1,
             _ => 2,
         };
         Self {
