@@ -12,7 +12,12 @@
 //! a page, and stores the page and the place after it. Records are created in transactions together with the integration's
 //! item, on condition that they are new and that the item is as it was read: so the total counts each record once, whatever
 //! is delivered twice, and a worker whose lease was taken over, or whose integration was deleted, changes nothing. The
-//! place moves on with the page's last records; a worker that dies costs the next one page.
+//! place moves on with the page's last records.
+//!
+//! While a page is being stored the next one is fetched already, so a sync takes as long as the provider does. One page
+//! ahead and no more: what is stored says nothing of it, so a worker that dies costs at most the page that it was storing
+//! and the one that it was fetching. A store that fails drops the fetch; what goes wrong with a fetch is dealt with when
+//! the page before is stored.
 //!
 //! What only the owner can put right ends a sync at once, and leaves the history. Anything else puts it off, longer each
 //! time; after a few setbacks in a row it ends too, keeps its place, and is tried again hours later.
@@ -31,10 +36,10 @@ use shared::deadline;
 use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
 use shared::table::{Key, Stored, TableError, keys};
 use shared::telemetry::metrics;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::model::{INTERRUPTED, Integration, Mode, Origin, Record, WalletId};
+use crate::model::{INTERRUPTED, Integration, Mode, Origin, Record, Tempo, WalletId, ends_soon};
 use crate::providers::{self, Account, Cursor, Fetched, Lease, Next, Outside, Source, Trouble};
 use crate::store::{Integrations, NotStored, QUEUES, SyncState, queue, sort_of, source_of};
 use crate::{GROUP, Wallets};
@@ -244,13 +249,20 @@ impl Job for SyncJob {
     }
 }
 
+/// True if no further page is to be begun.
+fn is_late(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| until < Instant::now()) || deadline::left().is_some_and(|left| left < ENOUGH)
+}
+
 /// One claimed integration, and what is being done with it.
 struct Worker<'a> {
     wallets: &'a Wallets,
     tenant: &'a Tenant,
     fence: u64,
-    /// The item as it was last written, with its version.
+    /// The item as it was last written, with its version. Whoever writes it holds it meanwhile.
     held: Mutex<Stored<Integration>>,
+    /// When the lease in it ends, for whoever does not want to wait for it.
+    lease_ends: watch::Sender<Option<Timestamp>>,
 }
 
 impl<'a> Worker<'a> {
@@ -258,7 +270,10 @@ impl<'a> Worker<'a> {
         let now = wallets.platform.ids.now();
         let claim = |one: &mut Integration| -> Result<_, TableError> { Ok(one.claim_sync(now)) };
         match wallets.integrations.table.update(&Integrations::key(tenant, id), claim).await {
-            Ok((stored, Some(fence))) => Ok(Some(Self { wallets, tenant, fence, held: Mutex::new(stored) })),
+            Ok((stored, Some(fence))) => {
+                let lease_ends = watch::Sender::new(stored.record.sync.leased_until);
+                Ok(Some(Self { wallets, tenant, fence, held: Mutex::new(stored), lease_ends }))
+            }
             // Not due, held, changed by many at once, or deleted.
             Ok((_, None)) | Err(TableError::Missing | TableError::Contended) => Ok(None),
             Err(error) => Err(error.into()),
@@ -298,25 +313,28 @@ impl<'a> Worker<'a> {
             Err(trouble) => return self.troubled(&trouble, None).await,
         };
         let mut state = self.state(&integration).await?;
+        // Fetched, and not stored yet.
+        let mut page: Option<Fetched> = None;
         let mut waits = 0;
         loop {
-            let is_late = until.is_some_and(|until| until < Instant::now());
-            if is_late || deadline::left().is_some_and(|left| left < ENOUGH) {
-                return self.put_off(None, self.now(), &state).await;
+            let has_ended = page.as_ref().is_some_and(|page| matches!(page.next, Next::End(_)));
+            let is_over = has_ended || is_late(until);
+            if let Some(page) = &page {
+                state.cursor = page.next.cursor().map(|cursor| cursor.as_str().to_owned());
             }
-            let outside = Outside::new(&self.wallets.platform, state.tempo.clone()).holding(self);
-            let cursor = state.cursor.as_deref().map(Cursor::stored);
-            let page = providers::page(source, &account, cursor.as_ref(), &outside).await;
-            state.tempo = outside.tempo();
-            match page {
-                Ok(fetched) => {
-                    let ended = matches!(fetched.next, Next::End(_));
-                    self.store(fetched, &mut state).await?;
-                    waits = 0;
-                    if ended {
-                        return Ok(Left::Completed);
-                    }
-                }
+            // The pipeline: a page is stored while the one after it is fetched.
+            let storing = self.store(page.take(), &state);
+            let fetching = async { Ok(if is_over { None } else { Some(self.fetch(source, &account, &state).await) }) };
+            let ((), fetched) = tokio::try_join!(storing, fetching)?;
+            if has_ended {
+                return Ok(Left::Completed);
+            }
+            let Some((fetched, tempo)) = fetched else {
+                return self.put_off(None, self.now(), &state).await;
+            };
+            state.tempo = tempo;
+            match fetched {
+                Ok(fetched) => (page, waits) = (Some(fetched), 0),
                 Err(Trouble::Wait { for_, .. }) if for_ <= WAITED_FOR && waits < MOST_WAITS => {
                     waits += 1;
                     tokio::time::sleep(for_).await;
@@ -324,6 +342,19 @@ impl<'a> Worker<'a> {
                 Err(trouble) => return self.troubled(&trouble, Some(&state)).await,
             }
         }
+    }
+
+    /// Asks for the page after `state`; gives it with how time is kept with the provider from then on.
+    async fn fetch(
+        &self,
+        source: &dyn Source,
+        account: &Account,
+        state: &SyncState,
+    ) -> (Result<Fetched, Trouble>, Tempo) {
+        let outside = Outside::new(&self.wallets.platform, state.tempo.clone()).holding(self);
+        let cursor = state.cursor.as_deref().map(Cursor::stored);
+        let fetched = providers::page(source, account, cursor.as_ref(), &outside).await;
+        (fetched, outside.tempo())
     }
 
     /// Whom to ask, and as whom.
@@ -350,14 +381,12 @@ impl<'a> Worker<'a> {
         Ok(if anew { SyncState { cursor: None, ..stored } } else { stored })
     }
 
-    /// Stores a page: its records, each once, and with the last of them where the history goes on.
-    async fn store(&self, fetched: Fetched, state: &mut SyncState) -> Result<(), NotStored> {
+    /// Stores a page, if there is one: its records, each once, and with the last of them where the history goes on `after`
+    /// it.
+    async fn store(&self, page: Option<Fetched>, after: &SyncState) -> Result<(), NotStored> {
+        let Some(fetched) = page else { return Ok(()) };
         let given = u64::try_from(fetched.records.len()).unwrap_or(u64::MAX);
-        let (cursor, ended) = match fetched.next {
-            Next::More(cursor) => (Some(cursor), false),
-            Next::End(cursor) => (cursor, true),
-        };
-        let after = SyncState { cursor: cursor.map(|cursor| cursor.as_str().to_owned()), ..state.clone() };
+        let ended = matches!(fetched.next, Next::End(_));
         // A record that a page holds twice is one.
         let records: BTreeMap<String, Record> =
             fetched.records.into_iter().map(|record| (sort_of(&record), record)).collect();
@@ -372,9 +401,7 @@ impl<'a> Worker<'a> {
                 && one.end_page(self.fence, given, fetched.expected, now)
                 && (!ended || one.finish_sync(self.fence, now, self.after(AGAIN)))
         };
-        self.write(&mut records, Some(&after), end).await?;
-        *state = after;
-        Ok(())
+        self.write(&mut records, Some(after), end).await
     }
 
     /// Writes the integration, with records and state if there are any, unless the lease was taken over.
@@ -385,7 +412,18 @@ impl<'a> Worker<'a> {
         change: impl Fn(&mut Integration, u64) -> bool,
     ) -> Result<(), NotStored> {
         let mut held = self.held.lock().await;
-        self.wallets.integrations.store(self.tenant, &mut held, records, state, change).await?;
+        self.write_held(&mut held, records, state, change).await
+    }
+
+    async fn write_held(
+        &self,
+        held: &mut Stored<Integration>,
+        records: &mut Vec<(String, Record)>,
+        state: Option<&SyncState>,
+        change: impl Fn(&mut Integration, u64) -> bool,
+    ) -> Result<(), NotStored> {
+        self.wallets.integrations.store(self.tenant, held, records, state, change).await?;
+        self.lease_ends.send_replace(held.record.sync.leased_until);
         metrics::stored(GROUP, records.len());
         Ok(())
     }
@@ -440,10 +478,17 @@ impl<'a> Worker<'a> {
 #[async_trait::async_trait]
 impl Lease for Worker<'_> {
     async fn renew(&self) -> Result<(), Trouble> {
-        if !self.integration().await.wants_renewal(self.now()) {
+        // While a page is being stored, `held` may be taken for long. A lease that has time is not worth waiting for it.
+        if !ends_soon(*self.lease_ends.borrow(), self.now()) {
             return Ok(());
         }
-        match self.change(None, |one| one.renew_sync(self.fence, self.now())).await {
+        let mut held = self.held.lock().await;
+        // What was waited for renewed it too.
+        if !ends_soon(held.record.sync.leased_until, self.now()) {
+            return Ok(());
+        }
+        let renew = |one: &mut Integration, _| one.renew_sync(self.fence, self.now());
+        match self.write_held(&mut held, &mut Vec::new(), None, renew).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::info!(%error, "a lease could not be renewed");

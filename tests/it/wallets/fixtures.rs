@@ -1,5 +1,8 @@
 //! What many tests begin with.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use kit::{Client, TestApp};
 use serde_json::{Value, json};
 use shared::auth::{Grant, Permission, Tenant};
@@ -69,4 +72,28 @@ pub(crate) async fn listed(wallets: &Client, query: &str, field: &str) -> Vec<St
 /// Runs the schedule once; its tally.
 pub(crate) async fn tick(app: &TestApp) -> Value {
     app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)
+}
+
+/// The event of what was connected last.
+pub(crate) fn queued(app: &TestApp) -> Value {
+    let (function, event) = app.stream_events().pop().unwrap();
+    assert_eq!(function, "wallets-sync");
+    event
+}
+
+/// The total that is shown, if exactly so many distinct records are stored.
+pub(crate) async fn exact_total(app: &TestApp, id: &str) -> u64 {
+    let wallets = app.wallets();
+    let records = transactions(&wallets, id).await;
+    let distinct: HashSet<&str> = records.iter().map(|record| record["id"].as_str().unwrap()).collect();
+    let total = read(&wallets, id).await["totalTransactions"].as_u64().unwrap();
+    assert_eq!((records.len() as u64, distinct.len() as u64), (total, total));
+    total
+}
+
+/// Waits until so many records are stored of an integration.
+pub(crate) async fn stored(app: &TestApp, id: &str, total: u64) {
+    let wallets = app.wallets();
+    let stored = async { while read(&wallets, id).await["totalTransactions"].as_u64() < Some(total) {} };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.unwrap();
 }

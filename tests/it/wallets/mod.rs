@@ -13,7 +13,7 @@ mod list_integrations;
 mod list_providers;
 mod providers;
 mod providers_apps;
-mod providers_bitfinex;
 mod providers_gemini;
 mod sync;
+mod sync_ahead;
 mod update_integration;

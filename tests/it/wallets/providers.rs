@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 
 use fakes::Fakes;
+use fakes::exchanges::bitfinex::BitfinexKey;
 use fakes::exchanges::bybit::BybitKey;
+use fakes::exchanges::gemini::GeminiKey;
 use fakes::exchanges::kraken::KrakenKey;
 use fakes::exchanges::kucoin::KucoinKey;
 use fakes::exchanges::okx::OkxKey;
@@ -122,6 +124,29 @@ async fn from_key_to_removal(exchange: Exchange) {
 }
 
 #[tokio::test]
+async fn bitfinex_from_key_to_removal() {
+    from_key_to_removal(Exchange {
+        provider: "bitfinex",
+        open: |fakes| {
+            fakes.bitfinex.add_key(BitfinexKey::reading(KEY, BASE64));
+            json!({ "apiKey": KEY, "apiSecret": BASE64 })
+        },
+        close: |fakes| fakes.bitfinex.revoke(KEY),
+        live: |fakes| {
+            fakes.bitfinex.movement(KEY, NOW - 25 * HOUR, "BTC", ("1.5", "0"), "COMPLETED");
+            fakes.bitfinex.ledger_entry(KEY, NOW - 23 * HOUR, 28, "USD", "0.75");
+            for number in 0..620 {
+                let time = NOW - 24 * HOUR + number;
+                fakes.bitfinex.trade(KEY, time, "tBTCUSD", ("0.001", "20000"), ("-0.01", "USD"));
+            }
+            622
+        },
+        told: "was deleted",
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bybit_from_key_to_removal() {
     from_key_to_removal(Exchange {
         provider: "bybit",
@@ -140,6 +165,28 @@ async fn bybit_from_key_to_removal() {
             132
         },
         told: "Make a new one",
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn gemini_from_key_to_removal() {
+    from_key_to_removal(Exchange {
+        provider: "gemini",
+        open: |fakes| {
+            fakes.gemini.add_key(GeminiKey::reading(KEY, BASE64));
+            json!({ "apiKey": KEY, "apiSecret": BASE64 })
+        },
+        close: |fakes| fakes.gemini.revoke(KEY),
+        live: |fakes| {
+            fakes.gemini.transfer(KEY, NOW - 25 * HOUR, "Deposit", ("1.5", "BTC"), "Complete");
+            for number in 0..620 {
+                let time = NOW - 24 * HOUR + number;
+                fakes.gemini.trade(KEY, time, "BTCUSD", "Buy", ("0.001", "20000"), ("0.01", "USD"));
+            }
+            621
+        },
+        told: "was deleted",
     })
     .await;
 }

@@ -12,6 +12,6 @@ pub use importing::{Claimed, INTERRUPTED, Importing};
 pub use integration::{Integration, SecretPart, Slim, WalletId};
 pub use record::{Amount, Quantity, Record, RecordKind};
 pub use search::Search;
-pub use sync::{LEASE, Mode, Status, Step, Sync};
+pub use sync::{LEASE, Mode, Status, Step, Sync, ends_soon};
 pub use taxonomy::{Category, Origin};
 pub use tempo::Tempo;

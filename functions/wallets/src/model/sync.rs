@@ -122,6 +122,12 @@ pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// A lease with less than this left is renewed before the provider is asked, for an answer may take eight seconds.
 const RENEWED_BELOW: SignedDuration = SignedDuration::from_secs(20);
 
+/// True if a lease that lasts until then should be renewed before the provider is asked.
+#[must_use]
+pub fn ends_soon(leased_until: Option<Timestamp>, now: Timestamp) -> bool {
+    leased_until.is_none_or(|until| until.duration_since(now) < RENEWED_BELOW)
+}
+
 /// What a worker does.
 impl Integration {
     pub(super) fn step(&mut self, step: Step) -> bool {
@@ -186,12 +192,6 @@ impl Integration {
     #[must_use]
     pub fn is_held_by(&self, fence: u64) -> bool {
         self.sync.fence == fence && self.status == Status::Ongoing
-    }
-
-    /// True if the lease should be renewed before the provider is asked.
-    #[must_use]
-    pub fn wants_renewal(&self, now: Timestamp) -> bool {
-        self.sync.leased_until.is_none_or(|until| until.duration_since(now) < RENEWED_BELOW)
     }
 
     /// Holds on for another lease. False if it was taken over.
@@ -338,7 +338,8 @@ pub(super) mod tests {
         let mut one = integration();
         assert_eq!(one.claim_sync(at(0)), Some(1));
         assert_eq!((one.status, one.claim_sync(at(29))), (Status::Ongoing, None), "held");
-        assert!(!one.wants_renewal(at(10)) && one.wants_renewal(at(11)));
+        let leased = one.sync.leased_until;
+        assert!(!ends_soon(leased, at(10)) && ends_soon(leased, at(11)));
         assert!(one.renew_sync(1, at(20)));
         assert_eq!(one.claim_sync(at(49)), None, "renewed");
         assert_eq!(one.claim_sync(at(50)), Some(2), "the lease has ended");

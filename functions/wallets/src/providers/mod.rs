@@ -161,6 +161,17 @@ pub enum Next {
     End(Option<Cursor>),
 }
 
+impl Next {
+    /// What is to be stored with the page.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Self::More(cursor) => Some(cursor),
+            Self::End(cursor) => cursor.as_ref(),
+        }
+    }
+}
+
 /// A place in a history. What it holds is its source's own; keep it below some 50 KB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(String);

@@ -33,8 +33,9 @@ use url::form_urlencoded::byte_serialize;
 use super::legs::{Leg, events};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, hmac};
+use super::stages::{self, Stages};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
-use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
+use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Outside, Source, Trouble};
 
 const NAME: &str = "Bybit";
 const DAY: i64 = 86_400_000;
@@ -115,25 +116,7 @@ impl Source for Bybit {
         cursor: Option<&Cursor>,
         outside: &Outside<'_>,
     ) -> Result<Fetched, Trouble> {
-        let mut walk = match cursor.and_then(Cursor::read::<Position>) {
-            Some(Position::Walking(walk)) => walk,
-            Some(Position::Done { until }) => Walk::new(Some(until), outside),
-            None => Walk::new(None, outside),
-        };
-        let mut records = Vec::new();
-        let stage = walk.stage;
-        for _ in 0..STEPS {
-            records.extend(walk.step(account, outside).await?);
-            if !records.is_empty() || walk.stage != stage {
-                break;
-            }
-        }
-        let next = if walk.stage == Stage::Over {
-            Next::End(Some(Cursor::of(&Position::Done { until: walk.end })))
-        } else {
-            Next::More(Cursor::of(&Position::Walking(walk)))
-        };
-        Ok(Fetched { records, next, expected: None })
+        stages::page::<Walk>(account, cursor, outside).await
     }
 
     async fn server_time(&self, outside: &Outside<'_>) -> Result<Timestamp, Trouble> {
@@ -145,16 +128,6 @@ impl Source for Bybit {
         let time: Time = answer.json().ok_or_else(|| Trouble::unreadable(NAME))?;
         Timestamp::from_millisecond(time.time).map_err(|_| Trouble::unreadable(NAME))
     }
-}
-
-/// What a cursor holds.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Position {
-    /// In the middle of a walk.
-    Walking(Walk),
-    /// At the end of one that saw everything until this millisecond.
-    Done { until: i64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,13 +197,42 @@ struct Walk {
     kept: Vec<Leg>,
 }
 
-impl Walk {
-    fn new(until: Option<i64>, outside: &Outside<'_>) -> Self {
+#[async_trait::async_trait]
+impl Stages for Walk {
+    const QUESTIONS: usize = STEPS;
+
+    fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let end = outside.provider_now().as_millisecond();
         let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
         Self { stage: Stage::Deposits, start, end, to: end, at: None, pages: 0, kept: Vec::new() }
     }
 
+    async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
+        match self.stage {
+            Stage::Deposits => {
+                let rows: Vec<Deposit> = self.rows("", account, outside).await?;
+                Ok(rows.into_iter().filter_map(Deposit::record).collect())
+            }
+            Stage::Internal => {
+                let rows: Vec<InternalDeposit> = self.rows("", account, outside).await?;
+                Ok(rows.into_iter().filter_map(InternalDeposit::record).collect())
+            }
+            Stage::Withdrawals => {
+                let rows: Vec<Withdrawal> = self.rows("withdrawType=2&", account, outside).await?;
+                Ok(rows.into_iter().filter_map(Withdrawal::record).collect())
+            }
+            Stage::Conversions => self.conversions(account, outside).await,
+            Stage::Log => self.log(account, outside).await,
+            Stage::Over => Ok(Vec::new()),
+        }
+    }
+
+    fn done(&self) -> Option<i64> {
+        (self.stage == Stage::Over).then_some(self.end)
+    }
+}
+
+impl Walk {
     fn floor(&self) -> i64 {
         self.start.max(self.stage.opened(self.end))
     }
@@ -253,27 +255,6 @@ impl Walk {
             self.to = self.from() - 1;
         }
         self.at = None;
-    }
-
-    /// Asks one question.
-    async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
-        match self.stage {
-            Stage::Deposits => {
-                let rows: Vec<Deposit> = self.rows("", account, outside).await?;
-                Ok(rows.into_iter().filter_map(Deposit::record).collect())
-            }
-            Stage::Internal => {
-                let rows: Vec<InternalDeposit> = self.rows("", account, outside).await?;
-                Ok(rows.into_iter().filter_map(InternalDeposit::record).collect())
-            }
-            Stage::Withdrawals => {
-                let rows: Vec<Withdrawal> = self.rows("withdrawType=2&", account, outside).await?;
-                Ok(rows.into_iter().filter_map(Withdrawal::record).collect())
-            }
-            Stage::Conversions => self.conversions(account, outside).await,
-            Stage::Log => self.log(account, outside).await,
-            Stage::Over => Ok(Vec::new()),
-        }
     }
 
     /// The next rows of the present window.
@@ -669,6 +650,7 @@ mod tests {
 
     use super::*;
     use crate::model::Tempo;
+    use crate::providers::Next;
     use crate::providers::testing::World;
 
     const NOW: i64 = 1_780_000_000_000;

@@ -32,6 +32,7 @@ use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 
 use super::loose::Loose;
+use super::pace::wait_until;
 use super::signing::{Hash, base64, hmac};
 use crate::model::{Amount, Category, Record, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
@@ -198,9 +199,7 @@ impl Walk {
     async fn transfers(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         let now = outside.now().as_millisecond();
         let last: i64 = outside.note("transfers_asked").and_then(|at| at.parse().ok()).unwrap_or_default();
-        if let Ok(left @ 1..) = u64::try_from(last.saturating_add(BETWEEN_TRANSFERS).saturating_sub(now)) {
-            return Err(Trouble::Wait { provider: NAME, for_: Duration::from_millis(left) });
-        }
+        wait_until(NAME, last.saturating_add(BETWEEN_TRANSFERS), outside)?;
         outside.set_note("transfers_asked", now.to_string());
         let fields = json!({
             "timestamp": self.from,

@@ -32,8 +32,9 @@ use shared::http::FieldProblem;
 use super::legs::{Leg, events};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, base64, hmac};
+use super::stages::{self, Stages};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
-use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
+use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Outside, Source, Trouble};
 
 const NAME: &str = "KuCoin";
 const DAY: i64 = 86_400_000;
@@ -114,25 +115,7 @@ impl Source for Kucoin {
         cursor: Option<&Cursor>,
         outside: &Outside<'_>,
     ) -> Result<Fetched, Trouble> {
-        let mut walk = match cursor.and_then(Cursor::read::<Position>) {
-            Some(Position::Walking(walk)) => walk,
-            Some(Position::Done { until }) => Walk::new(Some(until), outside),
-            None => Walk::new(None, outside),
-        };
-        let mut records = Vec::new();
-        let stage = walk.stage;
-        for _ in 0..STEPS {
-            records.extend(walk.step(account, outside).await?);
-            if !records.is_empty() || walk.stage != stage {
-                break;
-            }
-        }
-        let next = if walk.stage == Stage::Over {
-            Next::End(Some(Cursor::of(&Position::Done { until: walk.end })))
-        } else {
-            Next::More(Cursor::of(&Position::Walking(walk)))
-        };
-        Ok(Fetched { records, next, expected: None })
+        stages::page::<Walk>(account, cursor, outside).await
     }
 
     async fn server_time(&self, outside: &Outside<'_>) -> Result<Timestamp, Trouble> {
@@ -140,16 +123,6 @@ impl Source for Kucoin {
         let time: i64 = read(&answer, outside)?;
         Timestamp::from_millisecond(time).map_err(|_| Trouble::unreadable(NAME))
     }
-}
-
-/// What a cursor holds.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Position {
-    /// In the middle of a walk.
-    Walking(Walk),
-    /// At the end of one that saw everything until this millisecond.
-    Done { until: i64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,38 +183,16 @@ struct Walk {
     kept: Vec<Leg>,
 }
 
-impl Walk {
-    fn new(until: Option<i64>, outside: &Outside<'_>) -> Self {
+#[async_trait::async_trait]
+impl Stages for Walk {
+    const QUESTIONS: usize = STEPS;
+
+    fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let end = outside.provider_now().as_millisecond();
         let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
         Self { stage: Stage::Deposits, start, end, to: end, page: 1, last: None, kept: Vec::new() }
     }
 
-    fn floor(&self) -> i64 {
-        self.start.max(self.stage.opened(self.end))
-    }
-
-    fn from(&self) -> i64 {
-        self.floor().max(self.to - self.stage.window() + 1)
-    }
-
-    /// True if the present window is the stage's last.
-    fn is_last_window(&self) -> bool {
-        self.from() <= self.floor()
-    }
-
-    /// Goes on to the window before the present one, or to the next stage.
-    fn next_window(&mut self) {
-        if self.is_last_window() {
-            self.stage = self.stage.next();
-            self.to = self.end;
-        } else {
-            self.to = self.from() - 1;
-        }
-        (self.page, self.last) = (1, None);
-    }
-
-    /// Asks one question.
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         let span = format!("startAt={}&endAt={}", self.from(), self.to);
         let paged = format!("{span}&currentPage={}&pageSize={LIMIT}", self.page);
@@ -275,6 +226,36 @@ impl Walk {
             }
             Stage::Over => Ok(Vec::new()),
         }
+    }
+
+    fn done(&self) -> Option<i64> {
+        (self.stage == Stage::Over).then_some(self.end)
+    }
+}
+
+impl Walk {
+    fn floor(&self) -> i64 {
+        self.start.max(self.stage.opened(self.end))
+    }
+
+    fn from(&self) -> i64 {
+        self.floor().max(self.to - self.stage.window() + 1)
+    }
+
+    /// True if the present window is the stage's last.
+    fn is_last_window(&self) -> bool {
+        self.from() <= self.floor()
+    }
+
+    /// Goes on to the window before the present one, or to the next stage.
+    fn next_window(&mut self) {
+        if self.is_last_window() {
+            self.stage = self.stage.next();
+            self.to = self.end;
+        } else {
+            self.to = self.from() - 1;
+        }
+        (self.page, self.last) = (1, None);
     }
 
     /// Goes on after a page of so many.
@@ -567,6 +548,7 @@ mod tests {
 
     use super::*;
     use crate::model::Tempo;
+    use crate::providers::Next;
     use crate::providers::testing::World;
 
     const NOW: i64 = 1_780_000_000_000;

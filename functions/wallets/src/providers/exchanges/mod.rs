@@ -12,3 +12,4 @@ pub mod loose;
 pub mod okx;
 pub mod pace;
 pub mod signing;
+pub mod stages;

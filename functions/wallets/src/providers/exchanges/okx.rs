@@ -30,8 +30,9 @@ use shared::http::FieldProblem;
 
 use super::legs::{Leg, events};
 use super::signing::{Hash, base64, hmac};
+use super::stages::{self, Stages};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
-use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
+use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Outside, Source, Trouble};
 
 const NAME: &str = "OKX";
 const DAY: i64 = 86_400_000;
@@ -98,24 +99,7 @@ impl Source for Okx {
         cursor: Option<&Cursor>,
         outside: &Outside<'_>,
     ) -> Result<Fetched, Trouble> {
-        let mut walk = match cursor.and_then(Cursor::read::<Position>) {
-            Some(Position::Walking(walk)) => walk,
-            Some(Position::Done { until }) => Walk::new(Some(until), outside),
-            None => Walk::new(None, outside),
-        };
-        let mut records = Vec::new();
-        for _ in 0..STEPS {
-            records.extend(walk.step(account, outside).await?);
-            if !records.is_empty() {
-                break;
-            }
-        }
-        let next = if walk.stage == Stage::Over {
-            Next::End(Some(Cursor::of(&Position::Done { until: walk.began })))
-        } else {
-            Next::More(Cursor::of(&Position::Walking(walk)))
-        };
-        Ok(Fetched { records, next, expected: None })
+        stages::page::<Walk>(account, cursor, outside).await
     }
 
     async fn server_time(&self, outside: &Outside<'_>) -> Result<Timestamp, Trouble> {
@@ -132,16 +116,6 @@ impl Source for Okx {
 /// A moment that is told in milliseconds, as text.
 fn at(milliseconds: &str) -> Option<Timestamp> {
     Timestamp::from_millisecond(milliseconds.parse().ok()?).ok()
-}
-
-/// What a cursor holds.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Position {
-    /// In the middle of a walk.
-    Walking(Walk),
-    /// At the end of one that saw everything until this millisecond.
-    Done { until: i64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,14 +163,16 @@ struct Walk {
     kept: Vec<Leg>,
 }
 
-impl Walk {
-    fn new(until: Option<i64>, outside: &Outside<'_>) -> Self {
+#[async_trait::async_trait]
+impl Stages for Walk {
+    const QUESTIONS: usize = STEPS;
+
+    fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let began = outside.provider_now().as_millisecond();
         let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
         Self { stage: Stage::Deposits, start, began, before: None, kept: Vec::new() }
     }
 
-    /// Asks one question.
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         match self.stage {
             Stage::Deposits => self.read(account, outside, Deposit::record).await,
@@ -207,6 +183,12 @@ impl Walk {
         }
     }
 
+    fn done(&self) -> Option<i64> {
+        (self.stage == Stage::Over).then_some(self.began)
+    }
+}
+
+impl Walk {
     /// The next rows of the stage, of which the oldest tells whether and where it goes on.
     async fn rows<T: DeserializeOwned + Row>(
         &mut self,
@@ -538,6 +520,7 @@ mod tests {
 
     use super::*;
     use crate::model::Tempo;
+    use crate::providers::Next;
     use crate::providers::testing::World;
 
     const NOW: i64 = 1_780_000_000_000;
