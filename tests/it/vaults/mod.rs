@@ -3,6 +3,7 @@
 mod authorization;
 mod authorize;
 mod automatic;
+mod canaries;
 mod capacity;
 mod connections;
 mod faults;
