@@ -37,7 +37,7 @@ const TWO_HOURS: i64 = 7_200;
 const TIME: Duration = Duration::from_secs(60);
 const ANOTHER_TOKEN: &str = "vcp_another_token";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     PutVault,
     /// The first values of an environment, which is made, and its vault with it.
