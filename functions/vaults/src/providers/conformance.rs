@@ -11,6 +11,9 @@ use crate::model::plan::{Deletions, Ledger};
 /// A token of the row's account that may not write.
 pub(super) const READER: &str = "reads";
 
+/// Sets a name to a value.
+type Setting = Box<dyn Fn(&str, &str)>;
+
 /// One platform: its fake, with a connection to one environment of a project that is empty.
 pub(super) struct Row {
     /// The connection's view of the environment.
@@ -18,7 +21,7 @@ pub(super) struct Row {
     /// Where it is asked.
     pub(super) host: Host,
     /// Sets a variable as somebody else does.
-    pub(super) set: Box<dyn Fn(&str, &str)>,
+    pub(super) set: Setting,
     /// What is there, its values included.
     pub(super) values: Box<dyn Fn() -> Vec<(String, String)>>,
     /// Takes the connection's token away.
@@ -125,8 +128,8 @@ async fn a_project_or_an_environment_that_is_not_there_is_told() {
         for environment in environments {
             let trouble = row.view.of(environment).read().await.unwrap_err();
             let Trouble::NotFound(message) = &trouble else { panic!("{}, {environment}: {trouble}", row.name()) };
-            let names_all = known.iter().all(|known| message.contains(known));
-            assert!(names_all, "{}, {environment}: {message}", row.name());
+            let are_named = known.iter().all(|known| message.contains(known));
+            assert!(are_named, "{}, {environment}: {message}", row.name());
         }
     }
 }
