@@ -613,7 +613,7 @@ fn expected(operation: Operation) -> Value {
         Operation::ReplaceSecrets => edited(json!({ "A": "1", "B": "2" })),
         Operation::UpdateSecrets => edited(json!({ "A": "2", "C": "2" })),
         Operation::UpdateSpread => {
-            let round = |number: usize| if number % 2 == 0 { 2 } else { 1 };
+            let round = |number: usize| if number.is_multiple_of(2) { 2 } else { 1 };
             let names = (0..8).chain([8, 10]);
             let value = |number: usize| (format!("N{number}"), json!(format!("{number}.{}…", round(number))));
             edited(names.map(value).collect::<Map<_, _>>().into())
