@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod audit;
+mod canaries;
 mod egress;
 mod fault_table;
 mod keys;

@@ -172,18 +172,23 @@ impl Vaults {
 
     /// Deletes a connection with everything that hangs on it; the grant is taken back at the provider, where it can be.
     ///
+    /// The connection goes last but for its secret, which the sweep knows: whatever interrupts this, asking again ends it.
+    ///
     /// # Errors
     /// [`ApiError::NotFound`] if the tenant has no such connection.
     pub async fn disconnect(&self, tenant: &Tenant, id: Uuid) -> Result<(), ApiError> {
         let connection = self.connections.read(tenant, id).await?;
-        let held = self.connections.held(tenant, &connection).await;
-        let connection = self.connections.delete(tenant, id).await?;
-        // It is deleted; what fails from here on must not make it look as if it were not.
+        match self.connections.held(tenant, &connection).await {
+            Ok(held) => refresh::revoke(self, &connection, held).await,
+            // There is nothing left to take it back with.
+            Err(CredentialError::Missing | CredentialError::Malformed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.links.remove_of(tenant, id).await?;
+        self.connections.delete(tenant, id).await?;
+        // A sync that was under way may have made one again.
         if let Err(error) = self.links.remove_of(tenant, id).await {
             tracing::warn!(%error, connection = %id, "links of a deleted connection are left to the job");
-        }
-        if let Ok(held) = held {
-            refresh::revoke(self, &connection, held).await;
         }
         self.connections.remove_secret_of(tenant, id).await;
         Ok(())

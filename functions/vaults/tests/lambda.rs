@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fakes::platforms::railway::RailwayReach;
 use fakes::platforms::vercel::VercelToken;
 use jiff::Timestamp;
 use kit::TestApp;
@@ -150,4 +151,70 @@ async fn a_schedule_with_nothing_to_renew_is_answered() {
     let lambda = Lambda::start(REFRESH, "vaults-refresh").await;
     let result = lambda.invoke(event(&lambda.app, "vaults-refresh")).await.json().unwrap();
     assert_eq!(result, json!({ "renewed": 0, "refused": 0, "putOff": 0 }));
+}
+
+/// Connects Railway by OAuth so long ago that its token is to be renewed now; gives the connection's id.
+async fn connect_railway(app: &TestApp) -> String {
+    app.fakes.railway.add_workspace("ws_1", "Acme");
+    let workspaces = vec!["ws_1".to_owned()];
+    let reach = RailwayReach::Grant { user: "user_1".into(), workspaces, projects: Vec::new(), writes: true };
+    app.fakes.railway.consent_as(reach);
+    app.clock.set(Timestamp::now());
+    app.advance(-3_100);
+    let vaults = app.vaults().header("accept", "application/json");
+    let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let shown = app.browse(&page).await;
+    let (_, rest) = shown.text.split_once("<a id=\"allow\" href=\"").unwrap();
+    let allow = format!("{}{}", app.fakes.railway.host.origin(), rest.split('"').next().unwrap());
+    let callback = app.browse(&allow).await.header("location").unwrap().to_owned();
+    assert_eq!(app.browse(&callback).await.status, 200);
+    app.clock.set(Timestamp::now());
+    app.vaults().get("/v1/integrations/connections").await.str("/data/connections/0/id")
+}
+
+async fn assert_works(app: &TestApp, id: &str) {
+    let projects = app.vaults().get(&format!("/v1/integrations/connections/{id}/projects")).await;
+    let _ = projects.expect(200);
+    assert_eq!(app.fakes.railway.grants(), 1, "the grant is in force");
+}
+
+#[tokio::test]
+async fn two_processes_renew_a_token_once() {
+    let lambda = Lambda::start(REFRESH, "vaults-refresh").await;
+    let app = &lambda.app;
+    let id = connect_railway(app).await;
+    let api = RuntimeApi::start().await.unwrap();
+    let _second = FunctionProcess::spawn(REFRESH, app.environment(&api, "vaults-refresh"), &api).unwrap();
+    let faults = app.fakes.railway.host.faults();
+    faults.next_on("/oauth/token", 1, fakes::Fault::Hang);
+    let meanwhile = async {
+        faults.hanging(1).await;
+        let ran = api.invoke(event(app, "vaults-refresh"), DEADLINE).await.json().unwrap();
+        faults.release();
+        ran
+    };
+    let (first, second) = tokio::join!(lambda.invoke(event(app, "vaults-refresh")), meanwhile);
+    assert_eq!((&first.json().unwrap()["renewed"], &second["renewed"]), (&json!(1), &json!(0)));
+    assert_eq!(app.fakes.railway.host.calls("/oauth/token"), 2, "the code's exchange, and one renewal");
+    assert_works(app, &id).await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_before_a_token_is_renewed_leaves_it_to_the_next() {
+    let lambda = Lambda::start(REFRESH, "vaults-refresh").await;
+    let app = &lambda.app;
+    let id = connect_railway(app).await;
+    let faults = app.fakes.railway.host.faults();
+    faults.next_on("/oauth/token", 1, fakes::Fault::Hang);
+    let (outcome, ()) = tokio::join!(lambda.invoke(event(app, "vaults-refresh")), async {
+        faults.hanging(1).await;
+        lambda.process.kill().await;
+    });
+    assert!(matches!(outcome, Outcome::Exited(_)), "{outcome:?}");
+    faults.none_hanging().await;
+    app.clock.set(Timestamp::now());
+    app.advance(61);
+    let result = app.invoke("vaults-refresh", &app.scheduled_event()).await.expect(200);
+    assert_eq!(result["renewed"], 1);
+    assert_works(app, &id).await;
 }

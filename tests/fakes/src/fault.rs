@@ -102,6 +102,8 @@ pub struct Faults {
 
 #[derive(Debug)]
 struct Plan {
+    /// Requests that still pass.
+    passing: usize,
     /// Requests still to be hit; `None` is all of them.
     left: Option<usize>,
     path_part: Option<String>,
@@ -127,6 +129,11 @@ impl Faults {
     /// Hits the next `count` requests whose path contains `path_part`; others pass.
     pub fn next_on(&self, path_part: &str, count: usize, fault: Fault) {
         self.plan(Some(count), Some(path_part.to_owned()), fault);
+    }
+
+    /// Lets `passing` requests through, then hits the next `count`, or every one until [`Faults::clear`].
+    pub fn after(&self, passing: usize, count: Option<usize>, fault: Fault) {
+        lock(&self.plans).push(Plan { passing, left: count, path_part: None, fault });
     }
 
     /// Hits every request until [`Faults::clear`].
@@ -158,15 +165,20 @@ impl Faults {
 
     fn plan(&self, left: Option<usize>, path_part: Option<String>, fault: Fault) {
         if left != Some(0) {
-            lock(&self.plans).push(Plan { left, path_part, fault });
+            lock(&self.plans).push(Plan { passing: 0, left, path_part, fault });
         }
     }
 
     /// The fault for a request to `path`, used up by one.
     pub(crate) fn take(&self, path: &str) -> Option<Fault> {
         let mut plans = lock(&self.plans);
-        let hits = |plan: &Plan| plan.path_part.as_ref().is_none_or(|part| path.contains(part));
-        let position = plans.iter().position(hits)?;
+        let hits = |plan: &mut Plan| {
+            let aimed_at = plan.path_part.as_ref().is_none_or(|part| path.contains(part));
+            let passes = aimed_at && plan.passing > 0;
+            plan.passing -= usize::from(passes);
+            aimed_at && !passes
+        };
+        let position = plans.iter_mut().position(hits)?;
         let plan = plans.get_mut(position)?;
         let fault = plan.fault.clone();
         if let Some(left) = &mut plan.left {

@@ -452,11 +452,26 @@ async fn vaults_sync_may_do_what_a_run_needs() {
     assert_eq!(run_alone(&app, "vaults-sync").await["pushed"], 1);
     let pushed = app.proxy.calls();
     assert_eq!(app.fakes.railway.values("prj_r", "env_p", None), [("A".to_owned(), "2".to_owned())]);
-    // A disconnection that could not remove its links.
-    app.proxy.inject(Fault::ServerError).on("Query").always();
-    let _ = app.vaults().delete(&format!("{CONNECTIONS}/{id}")).await.expect(204);
-    app.proxy.clear();
+    // A sync that makes a link again while its connection is being deleted, which then cannot be removed.
     let _ = app.vaults().patch(SECRETS, &json!({ "A": "3" })).await.expect(200);
+    let connection = id.clone();
+    let of_connection = move |body: &Value| {
+        let body = body.to_string();
+        body.contains("\"Delete\"") && body.contains(&connection)
+    };
+    let deletion = app.proxy.inject(Fault::Hold).on("TransactWriteItems").when(of_connection).always();
+    let meanwhile = async {
+        deletion.struck().await;
+        assert_eq!(app.vaults().post(SYNC, &body).await.expect(200)["data"]["status"], "success");
+        app.proxy.inject(Fault::ServerError).on("Query").always();
+        deletion.release();
+    };
+    let vaults = app.vaults();
+    let path = format!("{CONNECTIONS}/{id}");
+    let (deleted, ()) = futures::join!(vaults.delete(&path), meanwhile);
+    let _ = deleted.expect(204);
+    app.proxy.clear();
+    let _ = app.vaults().patch(SECRETS, &json!({ "A": "4" })).await.expect(200);
     app.proxy.forget_calls();
     assert_eq!(run_alone(&app, "vaults-sync").await["removed"], 1);
     compare("vaults-sync", &[pushed, app.proxy.calls()].concat());

@@ -1,5 +1,7 @@
 //! Accounts connected by OAuth: the authorization and its callback.
 
+use futures::join;
+use kit::fault_proxy::Fault;
 use kit::{Answer, TestApp};
 use serde_json::json;
 
@@ -154,6 +156,28 @@ async fn a_callback_that_nobody_waits_for_connects_nothing() {
     assert!(denied.text.contains("Access was not granted") && !denied.text.contains("<b>"), "{}", denied.text);
     assert_eq!(app.vaults().get(CONNECTIONS).await.expect(200)["data"], json!({ "connections": [] }));
     assert_eq!(app.secret_names().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_two_callbacks_with_one_state_one_connects() {
+    let app = TestApp::start().await;
+    let callback = decide(&app, &begin(&app, "").await, "allow").await;
+    // Both have found the state before either takes it.
+    let taking = app.proxy.inject(Fault::Hold).on("TransactWriteItems").times(2);
+    let let_go = async {
+        while taking.strikes() < 2 {
+            tokio::task::yield_now().await;
+        }
+        taking.release();
+    };
+    let (one, other, ()) = join!(app.browse(&callback), app.browse(&callback), let_go);
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400]);
+    assert_eq!(app.fakes.vercel.host.calls("/oauth/access_token"), 1, "the code went out once");
+    let listed = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(app.secret_names().await.len(), 1);
 }
 
 #[tokio::test]

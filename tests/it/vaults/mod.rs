@@ -3,6 +3,7 @@
 mod authorization;
 pub(crate) mod authorize;
 mod automatic;
+mod canaries;
 mod capacity;
 mod connections;
 mod faults;

@@ -24,7 +24,7 @@ pub fn collect() {
     STARTED.call_once(|| {
         shared::telemetry::init_with(
             || Collect,
-            "info,shared=trace,services=trace,wallets=trace,sweep=trace,local=trace",
+            "info,shared=trace,services=trace,wallets=trace,vaults=trace,sweep=trace,local=trace",
         );
     });
 }

@@ -262,6 +262,9 @@ struct Verdict {
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -270,6 +273,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, hidden, pairs, writes};
 
     /// An account's Worker, and a connection to it.
@@ -281,6 +285,23 @@ mod tests {
         let endpoints = [("CLOUDFLARE", fake.host.origin())];
         let view = View::new(&Cloudflare, &endpoints, "token", ("acc-1", None), "shop", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, Reach::of("user-1", &["acc-1"]).reading());
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("shop", name, TEXT, value)),
+            values: Box::new(move || there.values("shop")),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["nothing", "../scripts", ""],
+            unknown_environments: (&["staging"], &["production"]),
+            reserved: (Some("CF_ACCESS"), "CF_TOKEN"),
+        }
     }
 
     #[tokio::test]
@@ -416,16 +437,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.set("shop", "A", TEXT, "1");
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -434,39 +445,5 @@ mod tests {
         fake.throttle("GET", 1, 5);
         assert_eq!(view.read().await.unwrap_err(), wait(5));
         assert_eq!(fake.values("shop"), pairs(&[]));
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Cloudflare.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("reads", Reach::of("user-1", &["acc-1"]).reading());
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["nothing", "../scripts", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
-        assert!(message.contains("production"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set("shop", "CF_ACCESS", TEXT, "x");
-        view.push(&[("CF_TOKEN", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("shop"), pairs(&[("CF_ACCESS", "x")]));
     }
 }

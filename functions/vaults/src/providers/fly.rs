@@ -301,12 +301,16 @@ struct App {
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use fakes::platforms::Reach;
     use fakes::platforms::fly::Fly as Fake;
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, hidden, pairs, writes};
 
     const TOKEN: &str = "fm2_token,fm2_discharge";
@@ -321,6 +325,23 @@ mod tests {
         let endpoints = [("FLY", fake.host.origin()), ("FLY_GRAPHQL", fake.host.origin())];
         let view = View::new(&QUICK, &endpoints, TOKEN, ("acme", None), "shop", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, Reach::of("user-1", &["acme"]).reading());
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("shop", name, value)),
+            values: Box::new(move || there.values("shop")),
+            revoke: Box::new(move || revokes.revoke(TOKEN)),
+            unknown_projects: &["nothing", "../apps", ""],
+            unknown_environments: (&["staging"], &["production"]),
+            reserved: (Some("FLY_REGION"), "FLY_APP_NAME"),
+        }
     }
 
     #[tokio::test]
@@ -454,17 +475,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.set("shop", "A", "1");
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
-        assert_eq!(fake.values("shop"), pairs(&[]));
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |for_| Trouble::Wait { platform: NAME, for_ };
@@ -473,39 +483,5 @@ mod tests {
         fake.throttle("GET", 1, 0);
         assert_eq!(view.read().await.unwrap_err(), wait(FLY.pace));
         assert_eq!(fake.values("shop"), pairs(&[]));
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke(TOKEN);
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(QUICK.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("reads", Reach::of("user-1", &["acme"]).reading());
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["nothing", "../apps", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
-        assert!(message.contains("production"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set("shop", "FLY_REGION", "x");
-        view.push(&[("FLY_APP_NAME", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("shop"), pairs(&[("FLY_REGION", "x")]));
     }
 }

@@ -443,6 +443,9 @@ fn grant<'a>(
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -453,6 +456,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, follow, hidden, pairs, parameter, writes};
 
     /// A repository with environments, and a connection to its production.
@@ -463,6 +467,23 @@ mod tests {
         let endpoints = [("GITHUB", fake.host.origin()), ("GITHUB_WEB", fake.web.origin())];
         let view = View::new(&Github, &endpoints, "token", ("1", None), "acme/shop", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, Reach::of("ada", &["acme"]).reading());
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("acme/shop", "production", name, value)),
+            values: Box::new(move || there.values("acme/shop", "production")),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["acme/nothing", "other/shop", "acme/../shop", "shop", "/", ""],
+            unknown_environments: (&["staging", "production/../..", ""], &["repository", "production"]),
+            reserved: (None, "GITHUB_TOKEN"),
+        }
     }
 
     fn numbered(count: usize) -> Vec<String> {
@@ -638,16 +659,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.set("acme/shop", "production", "A", "1");
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -658,41 +669,6 @@ mod tests {
         assert_eq!(view.read().await.unwrap_err(), wait(600));
         fake.spend("GET", 1, -5);
         assert_eq!(view.read().await.unwrap_err(), wait(1));
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Github.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("reads", Reach::of("ada", &["acme"]).reading());
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["acme/nothing", "other/shop", "acme/../shop", "shop", "/", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        for environment in ["staging", "production/../..", ""] {
-            let Trouble::NotFound(message) = view.of(environment).read().await.unwrap_err() else { panic!("found") };
-            assert!(message.contains("repository") && message.contains("production"), "{message}");
-        }
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        view.push(&[("GITHUB_TOKEN", "1"), ("B", "2")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("acme/shop", "production"), pairs(&[("B", "2")]));
     }
 
     #[tokio::test]

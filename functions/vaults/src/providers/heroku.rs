@@ -241,6 +241,9 @@ fn grant<'a>(
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -249,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, follow, parameter, shown, writes};
 
     fn reach() -> HerokuToken {
@@ -262,6 +266,23 @@ mod tests {
         let endpoints = [("HEROKU", fake.host.origin()), ("HEROKU_ID", fake.id.origin())];
         let view = View::new(&Heroku, &endpoints, "secret-1", ("user-1", None), "app-1", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, HerokuToken { read_only: true, ..reach() });
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("app-1", name, value)),
+            values: Box::new(move || there.values("app-1")),
+            revoke: Box::new(move || revokes.revoke("secret-1")),
+            unknown_projects: &["app-9", "../account", ""],
+            unknown_environments: (&["staging"], &["production"]),
+            reserved: (Some("HEROKU_APP_NAME"), "HEROKU_SLUG"),
+        }
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -363,39 +384,6 @@ mod tests {
         let contents = view.read().await.unwrap();
         fake.throttle(1, 9.0);
         assert_eq!(view.write_after(&contents, &[("A", Some("1"))]).await.unwrap_err(), wait);
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("secret-1");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("secret-2", HerokuToken { read_only: true, ..reach() });
-        let said = view.with_token("secret-2").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["app-9", "../account", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
-        assert!(message.contains("production"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set("app-1", "HEROKU_APP_NAME", "shop");
-        view.push(&[("HEROKU_SLUG", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("app-1"), pairs(&[("HEROKU_APP_NAME", "shop")]));
     }
 
     #[tokio::test]

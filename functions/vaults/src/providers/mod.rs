@@ -11,9 +11,11 @@
 //! environment of a record that covers several. A provider never writes to a name that it was not told to, and whatever
 //! it cannot do without touching another environment it refuses.
 //!
-//! To add a provider: write its file, name it in `ALL`, write its fake.
+//! To add a provider: write its file, name it in `ALL`, write its fake, and give its tests a row of `conformance`.
 
 mod cloudflare;
+#[cfg(test)]
+mod conformance;
 mod document;
 mod fly;
 mod github;

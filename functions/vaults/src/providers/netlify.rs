@@ -497,6 +497,9 @@ fn grant<'a>(
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -505,6 +508,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{NOW, View, follow, parameter, shown, writes};
 
     fn reach() -> NetlifyToken {
@@ -521,6 +525,23 @@ mod tests {
         let endpoints = [("NETLIFY", fake.host.origin()), ("NETLIFY_WEB", fake.web.origin())];
         let view = View::new(&Netlify, &endpoints, "token", ("acc-1", None), "site-1", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, NetlifyToken { read_only: true, ..reach() });
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.add_variable("site-1", Fixed::of(name, &[("production", value)]))),
+            values: Box::new(move || there.values("site-1", "production")),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["site-9", "../sites", ""],
+            unknown_environments: (&["staging", "all", "branch:", "branch"], &["production, deploy-preview"]),
+            reserved: (Some("NETLIFY_TOKEN"), "NETLIFY"),
+        }
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -694,17 +715,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.add_variable("site-1", Fixed::of("A", &[("production", "1"), ("dev", "2")]));
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
-        assert_eq!(fake.values("site-1", "dev"), pairs(&[("A", "2")]));
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -722,42 +732,6 @@ mod tests {
         assert!(said["A"].is_ok() && names.iter().all(|name| said[*name] == Err(wait(5))), "{said:?}");
         // Those that were under way, and no more.
         assert_eq!(fake.host.requests().iter().filter(|request| request.method == "PATCH").count(), AT_ONCE);
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Netlify.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("reads", NetlifyToken { read_only: true, ..reach() });
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["site-9", "../sites", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        for environment in ["staging", "all", "branch:", "branch"] {
-            let Trouble::NotFound(message) = view.of(environment).read().await.unwrap_err() else { panic!("found") };
-            assert!(message.contains("production, deploy-preview"), "{message}");
-        }
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.add_variable("site-1", Fixed::of("NETLIFY_TOKEN", &[("production", "x")]));
-        view.push(&[("NETLIFY", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("site-1", "production"), pairs(&[("NETLIFY_TOKEN", "x")]));
     }
 
     #[tokio::test]

@@ -780,6 +780,9 @@ fn grant<'a>(
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -791,6 +794,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{NOW, View, follow, parameter, shown};
 
     fn reach() -> RailwayReach {
@@ -812,6 +816,24 @@ mod tests {
         let endpoints = [("RAILWAY", fake.host.origin()), ("RAILWAY_GRAPHQL", fake.host.origin())];
         let view = View::new(&Railway, &endpoints, "token", ("user-1", None), "p-1/s-web", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        let (workspaces, projects) = (Vec::new(), vec!["p-1".into()]);
+        fake.add_token(READER, RailwayReach::Grant { user: "user-1".into(), workspaces, projects, writes: false });
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set_variable("p-1", "e-prod", Some("s-web"), (name, value), false)),
+            values: Box::new(move || there.values("p-1", "e-prod", Some("s-web"))),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["p-9", "p-1/s-9", "", "/"],
+            unknown_environments: (&["qa", "shop-pr-7"], &["production, staging."]),
+            reserved: (Some("RAILWAY_RUN_UID"), "RAILWAY_URL"),
+        }
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -1000,19 +1022,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        for name in ["A", "B", "C"] {
-            fake.set_variable("p-1", "e-prod", Some("s-web"), (name, "1"), false);
-        }
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("B", None)]).await;
-        let said = view.write_after(&contents, &[("A", None), ("B", None), ("C", None)]).await.unwrap();
-        assert!(said.values().all(Result::is_ok), "{said:?}");
-        assert_eq!(fake.variables("p-1").len(), 0);
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -1024,16 +1033,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Railway.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Railway.projects(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
+    async fn a_grant_for_reading_lists_projects_and_writes_nothing() {
         let (fake, view) = start().await;
         let grant = RailwayReach::Grant {
             user: "user-1".into(),
@@ -1047,26 +1047,6 @@ mod tests {
         assert_eq!(Railway.projects(&reads.session()).await.unwrap().len(), 3);
         let said = reads.write(&[("A", Some("1")), ("OLD", None)]).await.unwrap();
         assert!(said.values().all(|result| matches!(result, Err(Trouble::Forbidden(_)))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["p-9", "p-1/s-9", "", "/"] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        for environment in ["qa", "shop-pr-7"] {
-            let Trouble::NotFound(message) = view.of(environment).read().await.unwrap_err() else { panic!("found") };
-            assert!(message.contains("production, staging."), "{message}");
-        }
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set_variable("p-1", "e-prod", Some("s-web"), ("RAILWAY_RUN_UID", "0"), false);
-        view.push(&[("RAILWAY_URL", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("p-1", "e-prod", Some("s-web")), pairs(&[("RAILWAY_RUN_UID", "0")]));
     }
 
     #[tokio::test]

@@ -215,6 +215,9 @@ struct EnvVar {
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -222,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, shown, writes};
 
     async fn start() -> (Fake, View) {
@@ -232,6 +236,23 @@ mod tests {
         let endpoints = [("RENDER", fake.host.origin())];
         let view = View::new(&Render, &endpoints, "secret-1", ("tea-1", None), "srv-1", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_key(READER, RenderKey { owners: vec!["tea-1".into()], read_only: true });
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("srv-1", name, value)),
+            values: Box::new(move || there.values("srv-1")),
+            revoke: Box::new(move || revokes.revoke("secret-1")),
+            unknown_projects: &["srv-9", "../owners", ""],
+            unknown_environments: (&["staging"], &["production"]),
+            reserved: (Some("RENDER_TOKEN"), "RENDER_URL"),
+        }
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -330,38 +351,5 @@ mod tests {
         assert_eq!((&said["OLD"], &said["A"], &said["B"]), (&Ok(None), &wait(), &wait()));
         // The first of them, and no more.
         assert_eq!(writes(&fake.host), 2);
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("secret-1");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_key("secret-2", RenderKey { owners: vec!["tea-1".into()], read_only: true });
-        let said = view.with_token("secret-2").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["srv-9", "../owners", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
-        assert!(message.contains("production"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set("srv-1", "RENDER_TOKEN", "x");
-        view.push(&[("RENDER_URL", "1")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("srv-1"), pairs(&[("RENDER_TOKEN", "x")]));
     }
 }

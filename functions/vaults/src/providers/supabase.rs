@@ -278,6 +278,9 @@ fn grant<'a>(
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -289,6 +292,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{View, follow, hidden, pairs, parameter, writes};
 
     /// An organisation's project, and a connection to it.
@@ -300,6 +304,23 @@ mod tests {
         let endpoints = [("SUPABASE", fake.host.origin())];
         let view = View::new(&Supabase, &endpoints, "token", ("acme", None), "shop", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        fake.add_token(READER, Reach::of("user-1", &["acme"]).reading());
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| sets.set("shop", name, value)),
+            values: Box::new(move || there.values("shop")),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["nothing", "../projects", ""],
+            unknown_environments: (&["staging"], &["production"]),
+            reserved: (None, "SUPABASE_URL"),
+        }
     }
 
     fn numbered(prefix: &str, count: usize) -> Vec<String> {
@@ -449,16 +470,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        fake.set("shop", "A", "1");
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("A", None)]).await;
-        let said = view.write_after(&contents, &[("A", None)]).await.unwrap();
-        assert!(said["A"].is_ok());
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -467,40 +478,6 @@ mod tests {
         fake.throttle("GET", 1, 5);
         assert_eq!(view.read().await.unwrap_err(), wait(5));
         assert_eq!(fake.values("shop"), pairs(&[]));
-    }
-
-    #[tokio::test]
-    async fn unauthorised() {
-        let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Supabase.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        fake.add_token("reads", Reach::of("user-1", &["acme"]).reading());
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
-    }
-
-    #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["nothing", "../projects", ""] {
-            assert!(matches!(view.in_project(project).read().await.unwrap_err(), Trouble::NotFound(_)), "{project}");
-        }
-        let Trouble::NotFound(message) = view.of("staging").read().await.unwrap_err() else { panic!("found") };
-        assert!(message.contains("production"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
-        let (fake, view) = start().await;
-        fake.set("shop", "A", "1");
-        view.push(&[("SUPABASE_URL", "1"), ("B", "2")], &mut Ledger::new(), Deletions::All).await;
-        assert_eq!(fake.values("shop"), pairs(&[("B", "2")]));
     }
 
     #[tokio::test]

@@ -826,6 +826,9 @@ impl OAuth for Vercel {
 }
 
 #[cfg(test)]
+pub(super) use tests::row;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -834,6 +837,7 @@ mod tests {
 
     use super::*;
     use crate::model::plan::{Deletions, Ledger};
+    use crate::providers::conformance::{READER, Row};
     use crate::providers::testing::{NOW, View, follow, parameter, shown, writes};
 
     /// A team's project with a value of each kind, and a connection to its production.
@@ -848,6 +852,24 @@ mod tests {
         let endpoints = [("VERCEL", fake.host.origin()), ("VERCEL_WEB", fake.web.origin())];
         let view = View::new(&Vercel, &endpoints, "token", ("team_a", Some("team_a")), "prj_1", "production");
         (fake, view)
+    }
+
+    /// What the platform promises as every other does.
+    pub(in crate::providers) async fn row() -> Row {
+        let (fake, view) = start().await;
+        let reads = VercelToken { user: "user_1".into(), teams: vec!["team_a".into()], read_only: true, project: None };
+        fake.add_token(READER, reads);
+        let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
+        Row {
+            view,
+            host,
+            set: Box::new(move |name, value| drop(sets.add_record("prj_1", Fixed::of(name, value, &["production"])))),
+            values: Box::new(move || there.values("prj_1", "production")),
+            revoke: Box::new(move || revokes.revoke("token")),
+            unknown_projects: &["prj_9", "../v2/user", "..", ""],
+            unknown_environments: (&["qa"], &["production, preview, development, staging"]),
+            reserved: (Some("VERCEL_URL"), "VERCEL_ENV"),
+        }
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -1084,19 +1106,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gone_already_is_deleted() {
-        let (fake, view) = start().await;
-        for name in ["A", "B", "C"] {
-            fake.add_record("prj_1", Fixed::of(name, "1", &["production"]));
-        }
-        let contents = view.read().await.unwrap();
-        view.wrote(&[("B", None)]).await;
-        let said = view.write_after(&contents, &[("A", None), ("B", None), ("C", None)]).await.unwrap();
-        assert!(said.values().all(Result::is_ok), "{said:?}");
-        assert_eq!(fake.records("prj_1").len(), 0);
-    }
-
-    #[tokio::test]
     async fn throttled() {
         let (fake, view) = start().await;
         let wait = |seconds| Trouble::Wait { platform: NAME, for_: Duration::from_secs(seconds) };
@@ -1114,37 +1123,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unauthorised() {
+    async fn a_token_that_does_not_reach_the_team_is_told() {
         let (fake, view) = start().await;
-        fake.revoke("token");
-        assert!(matches!(view.read().await.unwrap_err(), Trouble::Unauthorized(_)));
-        assert!(matches!(Vercel.accounts(&view.session()).await.unwrap_err(), Trouble::Unauthorized(_)));
-    }
-
-    #[tokio::test]
-    async fn forbidden() {
-        let (fake, view) = start().await;
-        let reach = VercelToken { user: "user_1".into(), read_only: true, ..VercelToken::default() };
-        fake.add_token("reads", VercelToken { teams: vec!["team_a".into()], ..reach.clone() });
-        fake.add_token("elsewhere", reach);
-        let said = view.with_token("reads").write(&[("A", Some("1"))]).await.unwrap();
-        assert!(matches!(said["A"], Err(Trouble::Forbidden(_))), "{said:?}");
+        fake.add_token("elsewhere", VercelToken { user: "user_1".into(), ..VercelToken::default() });
         assert!(matches!(view.with_token("elsewhere").read().await.unwrap_err(), Trouble::Forbidden(_)));
     }
 
     #[tokio::test]
-    async fn unknown_project_or_environment() {
-        let (_fake, view) = start().await;
-        for project in ["prj_9", "../v2/user", "..", ""] {
-            let trouble = view.in_project(project).read().await.unwrap_err();
-            assert!(matches!(trouble, Trouble::NotFound(_)), "{project}: {trouble}");
-        }
-        let Trouble::NotFound(message) = view.of("qa").read().await.unwrap_err() else { panic!("not found") };
-        assert!(message.contains("production, preview, development, staging"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn reserved_names_are_left_alone() {
+    async fn what_the_system_sets_is_left_alone() {
         let (fake, view) = start().await;
         fake.add_record("prj_1", Fixed::of("VERCEL_URL", "x", &["production"]));
         fake.add_record("prj_1", Fixed { kind: "system".into(), ..Fixed::of("SYSTEM", "x", &["production"]) });

@@ -53,9 +53,27 @@ pub(crate) struct Consent {
     pages: Vec<Wish>,
     codes: HashMap<String, Wish>,
     numbers: usize,
+    mark: String,
 }
 
 impl Consent {
+    /// What codes and tokens begin with from now on.
+    pub(crate) fn mark(&mut self, mark: &str) {
+        mark.clone_into(&mut self.mark);
+    }
+
+    /// Two tokens of one number that was not given before.
+    pub(crate) fn pair(&mut self, one: &str, other: &str) -> (String, String) {
+        let number = self.number();
+        (format!("{}{one}-{number}", self.mark), format!("{}{other}-{number}", self.mark))
+    }
+
+    /// A code or a token that was not given before.
+    pub(crate) fn given(&mut self, kind: &str) -> String {
+        let number = self.number();
+        format!("{}{kind}-{number}", self.mark)
+    }
+
     pub(crate) fn add_client(&mut self, client: OAuthClient) {
         self.clients.push(client);
     }
@@ -90,7 +108,7 @@ impl Consent {
 
     /// A code for what was asked for.
     pub(crate) fn code(&mut self, wish: Wish) -> String {
-        let code = format!("code-{}", self.number());
+        let code = self.given("code");
         self.codes.insert(code.clone(), wish);
         code
     }

@@ -180,6 +180,11 @@ impl Railway {
         }
     }
 
+    /// What codes and tokens begin with from now on.
+    pub fn mark(&self, mark: &str) {
+        lock(&self.state).consent.mark(mark);
+    }
+
     /// How many grants are in force.
     #[must_use]
     pub fn grants(&self) -> usize {
@@ -370,14 +375,12 @@ impl State {
             }
             _ => return Err(oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type").into()),
         };
-        let number = self.consent.number();
+        let (access, refresh) = self.consent.pair("railway-access", "railway-refresh");
         let grant = self.grants.get_mut(position).ok_or_else(invalid)?;
-        let access = format!("railway-access-{number}");
         grant.access.push(access.clone());
         let mut answer = json!({ "access_token": access, "expires_in": 3600, "id_token": "header.claims.signature",
             "scope": "openid", "token_type": "Bearer" });
         if let Some(old) = grant.refresh.take() {
-            let refresh = format!("railway-refresh-{number}");
             grant.used.extend(Some(old).filter(|old| !old.is_empty()));
             grant.refresh = Some(refresh.clone());
             if let Some(answer) = answer.as_object_mut() {

@@ -319,6 +319,11 @@ impl Vercel {
         lock(&self.state).consenting = (user.to_owned(), team.map(str::to_owned));
     }
 
+    /// What codes and tokens begin with from now on.
+    pub fn mark(&self, mark: &str) {
+        lock(&self.state).consent.mark(mark);
+    }
+
     /// The ids of the integrations' installations.
     #[must_use]
     pub fn installations(&self) -> Vec<String> {
@@ -396,7 +401,7 @@ async fn token(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: By
     else {
         return oauth_error(StatusCode::BAD_REQUEST, "invalid_grant");
     };
-    let token = format!("vercel-token-{}", state.consent.number());
+    let token = state.consent.given("vercel-token");
     let reach = VercelToken { user: user.clone(), teams: team.iter().cloned().collect(), ..VercelToken::default() };
     state.tokens.insert(token.clone(), reach);
     let answer = json!({ "token_type": "Bearer", "access_token": token, "installation_id": installation,
