@@ -5,6 +5,7 @@
 mod egress;
 mod keys;
 mod local;
+mod openapi;
 mod rules;
 mod secrets;
 mod services;

@@ -8,11 +8,12 @@
 //! | [`streams`] | the table's stream, filtered for the functions that take it |
 //! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
-//! | [`dev`], [`operate`] | the commands |
+//! | [`dev`], [`openapi`], [`operate`] | the commands |
 
 pub mod demo;
 pub mod dev;
 pub mod emulators;
+pub mod openapi;
 pub mod operate;
 pub mod secrets_manager;
 pub mod stack;

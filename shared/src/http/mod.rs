@@ -9,6 +9,7 @@
 //! [`Platform`]: crate::Platform
 
 mod api;
+mod described;
 mod error;
 mod fields;
 mod idempotency;
@@ -16,6 +17,7 @@ mod query;
 mod request_id;
 
 pub use api::{Api, Group, Present};
+pub use described::Described;
 pub use error::{ApiError, FieldProblem, Place, Problem, Received};
 pub use fields::{Body, BodyLimit, Fields, OptionalBody, RawBody, line};
 pub use idempotency::{Reserved, idempotent};

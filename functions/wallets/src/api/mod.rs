@@ -9,11 +9,12 @@ mod input;
 mod list_integrations;
 mod list_providers;
 mod list_transactions;
+mod openapi;
 mod sync_integration;
 mod update_integration;
 mod wire;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -25,6 +26,8 @@ use shared::http::{Api, ApiError, BodyLimit, Group, idempotent};
 use crate::imports::LARGEST;
 use crate::model::WalletId;
 use crate::{GROUP, Wallets};
+
+pub use openapi::openapi;
 
 /// The group's routes in its frame.
 pub fn router(platform: &Platform) -> Router {
@@ -48,6 +51,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).route_layer(acts()))
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
+        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
+        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Wallets::new(platform));
     Api::frame_for_clients(platform, Group { name: GROUP, present: wire::present }, routes)
 }
