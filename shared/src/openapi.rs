@@ -107,24 +107,17 @@ fn security_schemes(group: &Described) -> Value {
 }
 
 fn parameters() -> Value {
-    let header = |name: &str, most: u16, description: &str| {
-        json!({
-            "name": name,
-            "in": "header",
-            "required": false,
-            "description": description,
-            "schema": { "type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]([ -~]*[!-~])?$" },
-        })
-    };
+    let header = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema });
+    let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$" });
     json!({
         "RequestId": header(
             "x-request-id",
-            128,
-            "The request's id, which the answer repeats. One that cannot be used is replaced by a new one.",
+            json!({ "type": "string" }),
+            "The request's id, which the answer repeats: 1 to 128 printable ASCII characters. Anything else is replaced by a new one.",
         ),
         "IdempotencyKey": header(
             "Idempotency-Key",
-            255,
+            key,
             "The same key with the same request gets the first answer again, for 24 hours. With another request it is a conflict.",
         ),
     })

@@ -31,6 +31,7 @@ fn every_operation_has_a_row_and_every_row_an_operation() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the table is for who reads what the tests print")]
 async fn only_who_may_is_answered() {
     let world = World::made().await;
     let mut outcomes = Vec::new();

@@ -112,12 +112,15 @@ impl Call {
 
     /// The same with another name for what it is about.
     pub(super) fn about(self, present: &str, other: &str) -> Self {
+        // A short id is a part of a path, and must not be found elsewhere.
+        let short = present.len() < 8;
         let body = match self.body {
-            Body::Json(body) => Body::Json(serde_json::from_str(&body.to_string().replace(present, other)).unwrap()),
+            Body::Json(body) if !short => {
+                Body::Json(serde_json::from_str(&body.to_string().replace(present, other)).unwrap())
+            }
             body => body,
         };
-        // A short id is a part of a path, and must not be found elsewhere in it.
-        let path = if present.len() < 8 {
+        let path = if short {
             self.path.replace(&format!("/{present}"), &format!("/{other}"))
         } else {
             self.path.replace(present, other)

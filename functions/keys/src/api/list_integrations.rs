@@ -39,7 +39,7 @@ pub(super) struct List {
         ("health_status" = Option<HealthStatus>, Query, description = "In this state of health only."),
         ("is_active" = Option<bool>, Query, description = "Active keys only, or inactive ones only."),
         ("limit" = Option<u32>, Query, description = "How many at most; 50 unless given.", minimum = 1, maximum = 100),
-        ("offset" = Option<u64>, Query, description = "How many to leave out first; 0 unless given.", minimum = 0),
+        ("offset" = Option<usize>, Query, description = "How many to leave out first; 0 unless given.", minimum = 0),
     ),
     responses(
         (status = 200, description = "A page of the pool.", body = List),

@@ -22,7 +22,7 @@ use crate::providers::{self, Config, ConfigChange};
 #[expect(dead_code, reason = "describes the body, which is read field by field")]
 struct TestIntegrationRequest {
     /// What is merged over the stored config for this test alone.
-    #[schema(nullable = false, value_type = Object)]
+    #[schema(nullable = false, value_type = Option<Object>)]
     config_overrides: Option<Map<String, Value>>,
     /// True has a webhook sent a signed ping.
     #[schema(nullable = false)]

@@ -23,7 +23,7 @@ struct UpdateIntegrationRequest {
     #[schema(nullable = false, min_length = 1, max_length = 200)]
     name: Option<String>,
     /// What is merged over the stored config.
-    #[schema(nullable = false, value_type = Object)]
+    #[schema(nullable = false, value_type = Option<Object>)]
     config: Option<Map<String, Value>>,
     /// Its present type: it cannot change.
     #[schema(nullable = false, rename = "type")]

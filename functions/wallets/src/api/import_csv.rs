@@ -71,6 +71,7 @@ struct ImportCsvRequest {
     )),
     responses(
         (status = 201, description = "What the import came to.", body = Report, headers(("location" = String, description = "The address of what was created."))),
+        (status = 404, description = "There is no such integration to add to."),
     ),
 )]
 pub(super) async fn import_csv(

@@ -45,7 +45,7 @@ struct Pagination {
     tag = "integrations",
     security(("bearer" = ["integrations:read"])),
     params(
-        ("page" = Option<u64>, Query, description = "Which page; the first unless given.", minimum = 1),
+        ("page" = Option<usize>, Query, description = "Which page; the first unless given.", minimum = 1),
         ("pageSize" = Option<u32>, Query, description = "How many to a page; 25 unless given.", minimum = 1, maximum = 200),
         ("searchedKey" = Option<String>, Query, description = "What to search for, over names, addresses and ids. Every word must match; typos are forgiven.", max_length = 256),
         ("category" = Option<Category>, Query, description = "Of this category only."),
