@@ -76,9 +76,10 @@ run() {
         headers+=(--header "X-Client-Id: $(of tenants.0.client_id)")
         headers+=(--header "X-Client-Secret: $(of tenants.0.client_secret)")
     fi
-    "$venv/bin/schemathesis" "${before[@]}" run "$base/openapi.json" --url "$base" "${headers[@]}" \
+    # It leaves a folder of its own where it runs.
+    (cd "$WORK" && "$venv/bin/schemathesis" "${before[@]}" run "$base/openapi.json" --url "$base" "${headers[@]}" \
         --checks all --exclude-checks "$exclude" --max-examples "$EXAMPLES" --generation-deterministic \
-        --phases examples,coverage,fuzzing --max-redirects 0 --request-timeout 35 --continue-on-failure --no-color "$@"
+        --phases examples,coverage,fuzzing --max-redirects 0 --request-timeout 35 --continue-on-failure --no-color "$@")
 }
 
 failed=()

@@ -10,6 +10,7 @@ use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
 use utoipa::ToSchema;
 
+use super::input;
 use super::wire::iso;
 use crate::Group;
 use crate::lease::Lease;
@@ -96,5 +97,6 @@ fn read(fields: &mut Fields) -> Option<Report> {
         let seconds = value.as_f64().filter(|seconds| (0.0..=A_DAY).contains(seconds))?;
         Duration::try_from_secs_f64(seconds).ok()
     });
-    Some(Report { outcome: outcome?, cost: cost.unwrap_or_default(), retry_after })
+    let cost = cost.filter(|cost| *cost >= input::LEAST_AMOUNT).unwrap_or_default();
+    Some(Report { outcome: outcome?, cost, retry_after })
 }

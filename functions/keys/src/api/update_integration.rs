@@ -36,7 +36,7 @@ struct UpdateIntegrationRequest {
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     minute_limit: Option<u64>,
     /// The most that may be spent in a period; null for no limit.
-    #[schema(exclusive_minimum = 0, maximum = 1_000_000_000_000_u64)]
+    #[schema(minimum = 0.000001, maximum = 1_000_000_000_000_u64)]
     spend_limit_amount: Option<f64>,
     /// Over which time spend is counted.
     #[schema(nullable = false)]
