@@ -15,7 +15,14 @@ fn the_committed_files_are_what_the_code_says() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/openapi");
     for File { name, text } in local::openapi::files().unwrap() {
         let committed = std::fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
-        assert!(committed == text, "infra/openapi/{name} is not current: run `cargo run -- openapi` and commit it");
+        let different = committed.lines().zip(text.lines()).enumerate().find(|(_, (one, other))| one != other);
+        let (line, (has, should_have)) = different.unwrap_or((committed.lines().count(), ("", "")));
+        assert!(
+            committed == text,
+            "infra/openapi/{name} is not current: run `cargo run -- openapi` and commit it. Line {} has {has:?} and the \
+             code says {should_have:?}",
+            line + 1,
+        );
     }
 }
 
