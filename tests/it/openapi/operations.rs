@@ -64,6 +64,9 @@ impl World {
         let (services, keys, wallets, vaults) = (app.services(), app.keys(), app.wallets(), app.vaults());
         let slack = json!({ "name": "one", "type": "slack", "config": { "webhookUrl": app.demo.slack_webhook_url } });
         let service = services.post("/api/integrations", &slack).await.str("/id");
+        // Ids of keys count from 1 in each tenant: the second one's is not the id of a key that another makes.
+        let first = json!({ "provider_name": "groq", "credentials": { "api_key": app.demo.groq_api_key } });
+        let _ = keys.post("/api/v1/integrations", &first).await.expect(201);
         let key =
             json!({ "provider_name": "openrouter", "credentials": { "api_key": app.demo.openrouter_api_keys[0] } });
         let key = keys.post("/api/v1/integrations", &key).await.expect(201)["integration"]["id"].to_string();
@@ -344,8 +347,16 @@ fn vaults() -> Vec<Row> {
         ),
         row("list_sync_links", 200, |_| Call::to(format!("{SYNC}/links")), OWN_VAULT),
         row("list_vaults", 200, |_| Call::to("/v1/vaults"), HasItsOwn),
-        row("put_vault", 200, |_| Call::to("/v1/vaults/acme/app"), HasItsOwn),
         row("get_secrets", 200, |_| Call::to(format!("{ENVIRONMENT}/secrets")), OWN_VAULT),
+        row("list_versions", 200, |_| Call::to(format!("{ENVIRONMENT}/versions")), OWN_VAULT),
+        row(
+            "rollback_secrets",
+            200,
+            |_| Call::to(format!("{ENVIRONMENT}/rollback")).with(json!({ "version": 1 })),
+            OWN_VAULT,
+        ),
+        // From here on another tenant has a vault of this name too.
+        row("put_vault", 200, |_| Call::to("/v1/vaults/acme/app"), HasItsOwn),
         row(
             "replace_secrets",
             200,
@@ -357,13 +368,6 @@ fn vaults() -> Vec<Row> {
             200,
             |_| Call::to("/v1/vaults/acme/app/environments/staging/secrets").with(json!({ "A": null, "C": "3" })),
             HasItsOwn,
-        ),
-        row("list_versions", 200, |_| Call::to(format!("{ENVIRONMENT}/versions")), OWN_VAULT),
-        row(
-            "rollback_secrets",
-            200,
-            |_| Call::to(format!("{ENVIRONMENT}/rollback")).with(json!({ "version": 1 })),
-            OWN_VAULT,
         ),
         row(
             "delete_connection",
