@@ -7,6 +7,7 @@
 //! | [`clock`] | the only source of time, ids and randomness |
 //! | [`auth`] | tokens, principals, permissions, and the extractor that hands out a tenant |
 //! | [`http`] | errors, request ids, extractors, idempotency: what a handler is written with |
+//! | [`openapi`] | what the OpenAPI documents of all groups have in common; runs in no function |
 //! | [`table`] | the DynamoDB table: key schema, versions, pages, cursors, the due index |
 //! | [`credentials`] | Secrets Manager, the only place a secret rests |
 //! | [`digest`] | hashes as text |
@@ -28,6 +29,7 @@ pub mod egress;
 pub mod function;
 pub mod http;
 pub mod job;
+pub mod openapi;
 pub mod platform;
 pub mod table;
 pub mod telemetry;

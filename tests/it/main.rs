@@ -9,6 +9,7 @@ mod fault_table;
 mod keys;
 mod local;
 mod oidc;
+mod openapi;
 mod rate_limit;
 mod rules;
 mod secrets;

@@ -170,20 +170,33 @@ fn busy(id: KeyId, now: Timestamp) -> PassedOver {
     PassedOver { id, reason: Reason::Busy, free_at: now.checked_add(SignedDuration::from_secs(1)).ok() }
 }
 
+/// A key that was passed over, as a client is told.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct PassedOverKey {
+    integration_id: KeyId,
+    #[schema(required = true)]
+    key_label: Option<String>,
+    reason: Reason,
+    /// When it is free again, where that is known.
+    #[schema(required = true, format = DateTime)]
+    available_at: Option<String>,
+}
+
 fn none_free(provider: &str, keys: &[Key], passed_over: &[PassedOver], now: Timestamp) -> ApiError {
     let reasons = passed_over.iter().map(|passed| {
-        let label = keys.iter().find(|key| key.id == passed.id).and_then(|key| key.label.as_deref());
-        serde_json::json!({
-            "integration_id": passed.id,
-            "key_label": label,
-            "reason": passed.reason,
-            "available_at": passed.free_at.map(|at| format!("{at:.0}")),
-        })
+        let label = keys.iter().find(|key| key.id == passed.id).and_then(|key| key.label.clone());
+        PassedOverKey {
+            integration_id: passed.id,
+            key_label: label,
+            reason: passed.reason,
+            available_at: passed.free_at.map(|at| format!("{at:.0}")),
+        }
     });
+    let reasons: Vec<PassedOverKey> = reasons.collect();
     let wait = earliest(passed_over).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
     ApiError::NoneFree {
         message: format!("No {provider} key is free"),
-        reasons: reasons.collect(),
+        reasons: serde_json::to_value(reasons).unwrap_or_default(),
         retry_after: wait.unwrap_or(NEXT_ROUND),
     }
 }

@@ -10,6 +10,7 @@
 
 mod api;
 mod audited;
+mod described;
 mod error;
 mod fields;
 mod idempotency;
@@ -20,6 +21,7 @@ mod request_id;
 
 pub use api::{Api, Group, Present};
 pub use audited::Audits;
+pub use described::Described;
 pub use error::{ApiError, FieldProblem, Place, Problem, Received};
 pub use fields::{Body, BodyLimit, Fields, OptionalBody, RawBody, line};
 pub use idempotency::{Reserved, idempotent};

@@ -22,6 +22,7 @@ async fn what_is_wrong_with_a_body_is_told_by_field() {
         (json!({ "minute_limit": 1.5 }), json!(["body", "minute_limit"])),
         (json!({ "priority": 10_000 }), json!(["body", "priority"])),
         (json!({ "spend_limit_amount": -1 }), json!(["body", "spend_limit_amount"])),
+        (json!({ "spend_limit_amount": 5e-324 }), json!(["body", "spend_limit_amount"])),
         (json!({ "spend_limit_period": "daily" }), json!(["body", "spend_limit_amount"])),
         (json!({ "spend_limit_amount": 1, "spend_limit_action": "stop" }), json!(["body", "spend_limit_action"])),
         (json!({ "base_url": "http://10.0.0.1/v1" }), json!(["body", "base_url"])),

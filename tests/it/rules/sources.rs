@@ -168,7 +168,8 @@ fn functions_of(source: &Source) -> Vec<(String, usize)> {
 #[test]
 fn a_handler_reads_as_a_sentence() {
     let operations = product().into_iter().filter(|source| source.is("functions/*/src/api/"));
-    let operations: Vec<_> = operations.filter(|source| !["mod", "wire", "input"].contains(&source.stem())).collect();
+    let operations: Vec<_> =
+        operations.filter(|source| !["mod", "wire", "input", "openapi"].contains(&source.stem())).collect();
     assert!(operations.len() >= 9);
     for source in operations {
         let functions = functions_of(&source);

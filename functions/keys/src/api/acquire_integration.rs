@@ -9,21 +9,50 @@ use http::{HeaderMap, header};
 use serde::Serialize;
 use shared::auth::{Caller, Tenant, needs};
 use shared::http::{ApiError, Body, FieldProblem, line};
+use utoipa::ToSchema;
 
 use super::input;
 use super::wire::{Integration, iso};
 use crate::Group;
 use crate::acquire::Grant;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Acquired {
     success: bool,
     lease_id: String,
     integration: Integration,
     credentials: BTreeMap<String, String>,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
+/// What a key is wanted for.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct AcquireIntegrationRequest {
+    /// A provider's name.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$")]
+    provider_name: String,
+    /// The model that is to be used, for the log.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    model: Option<String>,
+}
+
+/// Chooses a key, counts the use, and hands out its credential.
+///
+/// A limit is never passed, whatever the concurrency. With an `Idempotency-Key` a repetition gets the same key under the same lease and counts once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations/acquire",
+    tag = "use",
+    security(("bearer" = ["keys:use"])),
+    request_body = AcquireIntegrationRequest,
+    responses(
+        (status = 200, description = "The key, its credential, and the lease to report on.", body = Acquired),
+        (status = 404, description = "No key of this provider is in the pool."),
+        (status = 429, description = "Every key of this provider is at a limit or out; `detail` says why each was passed over."),
+    ),
+)]
 pub(super) async fn acquire_integration(
     State(group): State<Group>,
     caller: Caller<needs::KeysUse>,

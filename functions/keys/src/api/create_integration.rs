@@ -1,5 +1,7 @@
 //! `POST /api/v1/integrations`: adds a key to the pool, once its provider has not refused it.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
@@ -9,10 +11,11 @@ use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, FieldProblem, Fields, Reserved};
 use shared::telemetry::metrics;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::input::{self, Settings};
 use super::wire::One;
-use crate::model::{Health, Key, KeyId, Probe, SecretPart, SpendLimit, Usage, Verdict, Work};
+use crate::model::{Health, Key, KeyId, Period, Probe, SecretPart, SpendAction, SpendLimit, Usage, Verdict, Work};
 use crate::providers::Secrets;
 use crate::providers::{self, Credential};
 use crate::{GROUP, Group, event_of};
@@ -26,6 +29,61 @@ struct Wanted {
     spend_limit: Option<SpendLimit>,
 }
 
+/// A key to add.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct CreateIntegrationRequest {
+    /// A provider's name.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$")]
+    provider_name: String,
+    /// The credential's parts by name; most providers have one, `api_key`.
+    credentials: BTreeMap<String, String>,
+    /// What its owner calls the key.
+    #[schema(min_length = 1, max_length = 200)]
+    key_label: Option<String>,
+    /// False takes the key out of selection.
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    /// A primary key is chosen first; a new one takes the place of the provider's present one.
+    #[schema(nullable = false)]
+    is_primary: Option<bool>,
+    /// The higher the sooner.
+    #[schema(nullable = false, maximum = 9999)]
+    priority: Option<u16>,
+    /// The most uses a day, in UTC; null for no limit.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    daily_limit: Option<u64>,
+    /// The most uses a minute; null for no limit.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    minute_limit: Option<u64>,
+    /// The most that may be spent in a period; null for no limit.
+    #[schema(minimum = 0.000001, maximum = 1_000_000_000_000_u64)]
+    spend_limit_amount: Option<f64>,
+    /// Over which time spend is counted.
+    #[schema(nullable = false)]
+    spend_limit_period: Option<Period>,
+    /// What happens once the limit is crossed.
+    #[schema(nullable = false)]
+    spend_limit_action: Option<SpendAction>,
+    /// Where to ask instead of the provider's own address; needed for a provider that is not known here.
+    #[schema(nullable = false, format = "uri", max_length = 2048)]
+    base_url: Option<String>,
+}
+
+/// Adds a key to the pool.
+///
+/// Its provider is asked first: a key that is refused is not saved, one that could not be judged is.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations",
+    tag = "pool",
+    security(("bearer" = ["keys:write"])),
+    request_body = CreateIntegrationRequest,
+    responses(
+        (status = 201, description = "The key as it was saved.", body = One, headers(("location" = String, description = "The address of what was created."))),
+        (status = 400, description = "The provider refuses the credential."),
+    ),
+)]
 pub(super) async fn create_integration(
     State(group): State<Group>,
     caller: Caller<needs::KeysWrite>,

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::ApiError;
+use utoipa::ToSchema;
 
 use super::wire::{iso, label};
 use crate::Group;
 use crate::model::{HealthStatus, Key, KeyId, Outage};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
 pub(super) struct Overview {
     success: bool,
     summary: Summary,
@@ -21,7 +23,8 @@ pub(super) struct Overview {
     recommendations: Vec<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = HealthSummary)]
 struct Summary {
     total: usize,
     healthy: usize,
@@ -29,25 +32,41 @@ struct Summary {
     unhealthy: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthOfIntegration)]
 struct Row {
     id: KeyId,
     provider_name: String,
+    #[schema(required = true)]
     key_label: Option<String>,
     is_active: bool,
     health_status: HealthStatus,
     consecutive_failures: u32,
+    #[schema(required = true, format = DateTime)]
     cooling_until: Option<String>,
+    #[schema(required = true)]
     last_error: Option<ErrorBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LastError)]
 struct ErrorBody {
     code: String,
     message: String,
+    #[schema(format = DateTime)]
     at: String,
 }
 
+/// Shows how the pool is, and what to do about it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/integrations/health",
+    tag = "health",
+    security(("bearer" = ["keys:read"])),
+    responses(
+        (status = 200, description = "The pool's health.", body = Overview),
+    ),
+)]
 pub(super) async fn get_health(
     State(group): State<Group>,
     caller: Caller<needs::KeysRead>,

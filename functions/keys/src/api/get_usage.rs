@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, FieldProblem, Query};
+use utoipa::ToSchema;
 
 use super::Named;
 use crate::Group;
@@ -18,18 +19,23 @@ const DAYS: i64 = 30;
 const MOST_DAYS: usize = 400;
 const DATE: &str = "a date such as 2026-11-21";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
 pub(super) struct Chart {
     success: bool,
     integration_id: KeyId,
+    #[schema(value_type = String, format = Date)]
     from: Date,
+    #[schema(value_type = String, format = Date)]
     to: Date,
     days: Vec<Row>,
     totals: Totals,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageOfDay)]
 struct Row {
+    #[schema(format = Date)]
     date: String,
     requests: u64,
     successes: u64,
@@ -37,12 +43,28 @@ struct Row {
     cost: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageTotals)]
 struct Totals {
     requests: u64,
     cost: f64,
 }
 
+/// Shows a key's uses and cost by the day.
+#[utoipa::path(
+    get,
+    path = "/api/v1/integrations/{id}/usage",
+    tag = "money",
+    security(("bearer" = ["keys:read"])),
+    params(
+        ("id" = KeyId, Path, description = "The key's id."),
+        ("from" = Option<String>, Query, format = Date, description = "The first day; 29 days before the last unless given, 400 at most."),
+        ("to" = Option<String>, Query, format = Date, description = "The last day, in UTC; today unless given."),
+    ),
+    responses(
+        (status = 200, description = "Every day of the range, those without a use too.", body = Chart),
+    ),
+)]
 pub(super) async fn get_usage(
     State(group): State<Group>,
     caller: Caller<needs::KeysRead>,

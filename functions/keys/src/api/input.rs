@@ -12,7 +12,9 @@ use crate::providers::Secrets;
 
 pub(super) const PROVIDER: &str = "a provider's name: 1 to 64 lower-case letters, digits, _ and -";
 const LIMIT: &str = "a whole number from 1, or null for none";
-const AMOUNT: &str = "a number above 0, or null for none";
+const AMOUNT: &str = "a number from 0.000001, or null for none";
+/// The least amount of money that is told from none: far smaller numbers are not in the table's range.
+pub(super) const LEAST_AMOUNT: f64 = 0.000_001;
 const LONGEST_SECRET: usize = 8_192;
 const MOST: u64 = 1_000_000_000_000;
 
@@ -98,7 +100,7 @@ impl Settings {
             minute_limit: fields.optional("minute_limit", LIMIT, limit),
             amount: fields.optional("spend_limit_amount", AMOUNT, |value| match value {
                 Value::Null => Some(None),
-                value => value.as_f64().filter(|amount| *amount > 0.0 && *amount <= 1e12).map(Some),
+                value => value.as_f64().filter(|amount| (LEAST_AMOUNT..=1e12).contains(amount)).map(Some),
             }),
             period: fields.optional("spend_limit_period", "daily or monthly", |value| Period::named(value.as_str()?)),
             action: fields.optional("spend_limit_action", "warn or block", |value| SpendAction::named(value.as_str()?)),

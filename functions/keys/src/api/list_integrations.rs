@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Query};
+use utoipa::ToSchema;
 
 use super::input;
 use super::wire::Integration;
@@ -15,7 +16,8 @@ use crate::store::Filter;
 const LIMIT: usize = 50;
 const LARGEST: usize = 100;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Integrations)]
 pub(super) struct List {
     success: bool,
     integrations: Vec<Integration>,
@@ -24,6 +26,25 @@ pub(super) struct List {
     offset: usize,
 }
 
+/// Lists the keys of the pool.
+///
+/// Primary keys first, then by priority, then by id. Filters combine; `total` counts what they match.
+#[utoipa::path(
+    get,
+    path = "/api/v1/integrations",
+    tag = "pool",
+    security(("bearer" = ["keys:read"])),
+    params(
+        ("provider_name" = Option<String>, Query, description = "Of this provider only.", min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$"),
+        ("health_status" = Option<HealthStatus>, Query, description = "In this state of health only."),
+        ("is_active" = Option<bool>, Query, description = "Active keys only, or inactive ones only."),
+        ("limit" = Option<u32>, Query, description = "How many at most; 50 unless given.", minimum = 1, maximum = 100),
+        ("offset" = Option<usize>, Query, description = "How many to leave out first; 0 unless given.", minimum = 0),
+    ),
+    responses(
+        (status = 200, description = "A page of the pool.", body = List),
+    ),
+)]
 pub(super) async fn list_integrations(
     State(group): State<Group>,
     caller: Caller<needs::KeysRead>,

@@ -9,6 +9,7 @@ mod get_integration;
 mod get_usage;
 mod input;
 mod list_integrations;
+mod openapi;
 mod report_lease;
 mod reset_integration;
 mod rotate_integration;
@@ -18,7 +19,7 @@ mod update_integration;
 mod wire;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
@@ -29,6 +30,8 @@ use shared::http::{Api, ApiError, Audits, idempotent};
 use crate::model::KeyId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Group};
+
+pub use openapi::openapi;
 
 /// A use is one write on the key's own partition. Entries of the audit log share one partition, which would make a pool as
 /// slow as that, and double what a use costs.
@@ -67,6 +70,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/v1/integrations/{id}/test", post(test_integration::test_integration).route_layer(acts()))
         .route("/api/v1/integrations/{id}/reset", post(reset_integration::reset_integration).route_layer(acts()))
         .route("/api/v1/integrations/{id}/usage", get(get_usage::get_usage))
+        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
+        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Group::new(platform));
     let group =
         shared::http::Group { name: GROUP, function: "keys-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };

@@ -8,7 +8,9 @@ use axum::extract::State;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
+use utoipa::ToSchema;
 
+use super::input;
 use super::wire::iso;
 use crate::Group;
 use crate::lease::Lease;
@@ -16,17 +18,50 @@ use crate::model::{HealthStatus, KeyId, Outcome, Report};
 
 const A_DAY: f64 = 86_400.0;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reported)]
 pub(super) struct Answer {
     success: bool,
     integration_id: KeyId,
     outcome: Outcome,
     health_status: HealthStatus,
     consecutive_failures: u32,
+    #[schema(required = true, format = DateTime)]
     cooling_until: Option<String>,
+    #[schema(format = DateTime)]
     reported_at: String,
 }
 
+/// How a use went.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct ReportLeaseRequest {
+    /// The `lease_id` of an acquisition.
+    lease_id: String,
+    /// How it went.
+    outcome: Outcome,
+    /// What it cost.
+    #[schema(nullable = false, minimum = 0, maximum = 1_000_000_000)]
+    cost: Option<f64>,
+    /// For how many seconds the provider asked to wait.
+    #[schema(nullable = false, minimum = 0, maximum = 86400)]
+    retry_after: Option<f64>,
+}
+
+/// Reports how the use of a lease went.
+///
+/// The first report of a lease counts; a second one changes nothing and is answered the same.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations/report",
+    tag = "use",
+    security(("bearer" = ["keys:use"])),
+    request_body = ReportLeaseRequest,
+    responses(
+        (status = 200, description = "What the report came to.", body = Answer),
+        (status = 404, description = "There is no such lease, or it can be reported on no more."),
+    ),
+)]
 pub(super) async fn report_lease(
     State(group): State<Group>,
     caller: Caller<needs::KeysUse>,
@@ -62,5 +97,6 @@ fn read(fields: &mut Fields) -> Option<Report> {
         let seconds = value.as_f64().filter(|seconds| (0.0..=A_DAY).contains(seconds))?;
         Duration::try_from_secs_f64(seconds).ok()
     });
-    Some(Report { outcome: outcome?, cost: cost.unwrap_or_default(), retry_after })
+    let cost = cost.filter(|cost| *cost >= input::LEAST_AMOUNT).unwrap_or_default();
+    Some(Report { outcome: outcome?, cost, retry_after })
 }

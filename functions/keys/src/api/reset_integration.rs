@@ -8,8 +8,21 @@ use shared::http::{ApiError, OptionalBody};
 use super::Named;
 use super::wire::One;
 use crate::Group;
-use crate::model::{Event, Key};
+use crate::model::{Event, Key, KeyId};
 
+/// Forgets a key's failures, cooldown and verdicts.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations/{id}/reset",
+    tag = "health",
+    security(("bearer" = ["keys:write"])),
+    params(
+        ("id" = KeyId, Path, description = "The key's id."),
+    ),
+    responses(
+        (status = 200, description = "The key as it is now.", body = One),
+    ),
+)]
 pub(super) async fn reset_integration(
     State(group): State<Group>,
     caller: Caller<needs::KeysWrite>,

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Query};
+use utoipa::ToSchema;
 
 use super::input;
 use super::wire::iso;
@@ -14,7 +15,8 @@ use crate::Group;
 use crate::billing::Synced;
 use crate::model::{Billing, KeyId};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncedBilling)]
 pub(super) struct Answer {
     success: bool,
     synced: usize,
@@ -24,29 +26,53 @@ pub(super) struct Answer {
     totals: Vec<Total>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BillingOfIntegration)]
 struct Row {
     integration_id: KeyId,
     provider_name: String,
     /// `synced`, `failed`, `not_supported` or, for want of time, `skipped`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
+    #[schema(required = true)]
     cached_balance: Option<f64>,
+    #[schema(required = true)]
     cached_usage_today: Option<f64>,
+    #[schema(required = true)]
     cached_usage_month: Option<f64>,
+    #[schema(required = true)]
     cached_currency: Option<String>,
+    #[schema(required = true, format = DateTime)]
     billing_synced_at: Option<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = BillingTotal)]
 struct Total {
     currency: String,
+    #[schema(required = true)]
     balance: Option<f64>,
+    #[schema(required = true)]
     usage_today: Option<f64>,
+    #[schema(required = true)]
     usage_month: Option<f64>,
 }
 
+/// Asks providers for balances and usage now.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations/sync-billing",
+    tag = "money",
+    security(("bearer" = ["keys:write"])),
+    params(
+        ("provider_name" = Option<String>, Query, description = "Of this provider only.", min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$"),
+    ),
+    responses(
+        (status = 200, description = "What each provider told.", body = Answer),
+    ),
+)]
 pub(super) async fn sync_billing(
     State(group): State<Group>,
     caller: Caller<needs::KeysWrite>,

@@ -6,23 +6,38 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, OptionalBody};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::Named;
 use super::wire::{Integration, iso};
 use crate::Group;
-use crate::model::Verdict;
+use crate::model::{KeyId, Verdict};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TestReport {
     /// True if the key works.
     success: bool,
     verdict: Verdict,
     message: String,
     latency_ms: u64,
+    #[schema(format = DateTime)]
     checked_at: String,
     integration: Integration,
 }
 
+/// Asks the provider whether a key works, and takes the verdict in.
+#[utoipa::path(
+    post,
+    path = "/api/v1/integrations/{id}/test",
+    tag = "health",
+    security(("bearer" = ["keys:write"])),
+    params(
+        ("id" = KeyId, Path, description = "The key's id."),
+    ),
+    responses(
+        (status = 200, description = "The verdict.", body = TestReport),
+    ),
+)]
 pub(super) async fn test_integration(
     State(group): State<Group>,
     caller: Caller<needs::KeysWrite>,

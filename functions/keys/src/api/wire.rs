@@ -7,9 +7,11 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::http::{ApiError, FieldProblem, Problem};
+use utoipa::ToSchema;
 
+use crate::acquire::PassedOverKey;
 use crate::model::{HealthStatus, Key, KeyId, Period, SpendAction, Usage};
 use crate::providers;
 
@@ -19,42 +21,58 @@ pub(super) fn iso(at: Timestamp) -> String {
 }
 
 /// A pooled key, as it is documented: `null` and absent are not the same.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Integration {
     id: KeyId,
     provider_name: String,
     provider_label: String,
+    #[schema(required = true)]
     key_label: Option<String>,
     is_active: bool,
     is_primary: bool,
     priority: u16,
+    #[schema(required = true)]
     daily_limit: Option<u64>,
     daily_count: u64,
+    #[schema(required = true)]
     minute_limit: Option<u64>,
     minute_count: u64,
     health_status: HealthStatus,
     consecutive_failures: u32,
+    #[schema(required = true, format = DateTime)]
     last_used_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     spend_limit_amount: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     spend_limit_period: Option<Period>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     spend_limit_action: Option<SpendAction>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     spend_limit_exceeded: Option<bool>,
+    #[schema(required = true)]
     cached_balance: Option<f64>,
+    #[schema(required = true)]
     cached_usage_today: Option<f64>,
+    #[schema(required = true)]
     cached_usage_month: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     cached_currency: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     billing_synced_at: Option<String>,
     key_preview: BTreeMap<String, String>,
     /// Only where a key has an address of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     base_url: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
@@ -101,7 +119,8 @@ pub(super) fn label(provider: &str) -> String {
 }
 
 /// One integration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OneIntegration)]
 pub(super) struct One {
     success: bool,
     integration: Integration,
@@ -114,22 +133,66 @@ impl One {
     }
 }
 
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
+    /// Always false.
+    success: bool,
+    /// What is wrong, in a few words.
+    error: String,
+    detail: Detail,
+    request_id: &'a str,
+}
+
+/// What is wrong: a text; of bad input each problem; where no key is free why each was passed over.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ErrorDetail)]
+enum Detail {
+    /// In words.
+    Text(String),
+    /// By the places in the request.
+    Problems(Vec<InputProblem>),
+    /// By the keys that were passed over.
+    PassedOver(PassedOverKeys),
+}
+
+/// Why each key was passed over.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(value_type = Vec<PassedOverKey>)]
+struct PassedOverKeys(Value);
+
+/// A part of the request that cannot be used.
+#[derive(Debug, Serialize, ToSchema)]
+struct InputProblem {
+    /// Where: `body`, `query` or `header`, then the path in it.
+    loc: Vec<String>,
+    msg: String,
+    /// What kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What was sent, in the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    input: Option<String>,
+}
+
 /// The group's envelope: `{success: false, error, detail, request_id}`.
 pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Response {
     let status = match error {
         ApiError::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
         other => other.status(),
     };
-    let (title, detail) = described(error);
-    let body = json!({ "success": false, "error": title, "detail": detail, "request_id": request_id });
-    (status, Json(body)).into_response()
+    let (error, detail) = described(error);
+    (status, Json(ErrorBody { success: false, error, detail, request_id })).into_response()
 }
 
-fn described(error: &ApiError) -> (String, Value) {
-    let told = |title: &str, detail: String| (title.to_owned(), Value::String(detail));
+fn described(error: &ApiError) -> (String, Detail) {
+    let told = |title: &str, detail: String| (title.to_owned(), Detail::Text(detail));
     match error {
         ApiError::InvalidInput(problems) => {
-            ("The request is not valid".into(), problems.iter().map(detail_of).collect::<Vec<_>>().into())
+            ("The request is not valid".into(), Detail::Problems(problems.iter().map(InputProblem::of).collect()))
         }
         ApiError::CredentialRefused { detail } => told("The credential was refused", detail.clone()),
         ApiError::Unauthorized { detail } => told("Unauthorized", (*detail).into()),
@@ -149,7 +212,7 @@ fn described(error: &ApiError) -> (String, Value) {
         ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } => {
             told("Too many requests", "Too many requests.".into())
         }
-        ApiError::NoneFree { message, reasons, .. } => (message.clone(), reasons.clone()),
+        ApiError::NoneFree { message, reasons, .. } => (message.clone(), Detail::PassedOver(PassedOverKeys(reasons.clone()))),
         ApiError::Internal(_) => told(
             "Internal error",
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into(),
@@ -159,15 +222,16 @@ fn described(error: &ApiError) -> (String, Value) {
     }
 }
 
-/// `{loc, msg, type, input?}`.
-fn detail_of(problem: &FieldProblem) -> Value {
-    let place = problem.place.name();
-    let whole = problem.field == place;
-    let path = problem.field.split('.').filter(|_| !whole);
-    let loc: Vec<&str> = std::iter::once(place).chain(path).collect();
-    let mut detail = json!({ "loc": loc, "msg": problem.message, "type": problem.code });
-    if let (Some(input), Some(detail)) = (&problem.input, detail.as_object_mut()) {
-        detail.insert("input".into(), Value::String(input.clone()));
+impl InputProblem {
+    fn of(problem: &FieldProblem) -> Self {
+        let place = problem.place.name();
+        let whole = problem.field == place;
+        let path = problem.field.split('.').filter(|_| !whole);
+        Self {
+            loc: std::iter::once(place).chain(path).map(str::to_owned).collect(),
+            msg: problem.message.clone(),
+            kind: problem.code,
+            input: problem.input.clone(),
+        }
     }
-    detail
 }

@@ -12,7 +12,7 @@ use url::Url;
 use super::{Amounts, Health};
 
 /// A whole number from 1, rising per tenant, never given twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct KeyId(u64);
 
@@ -69,7 +69,7 @@ pub struct SecretPart {
 }
 
 /// Over which time spend is counted, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
     /// A day.
@@ -125,7 +125,7 @@ fn next_day(at: Timestamp) -> Timestamp {
 }
 
 /// What happens once a spend limit is crossed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SpendAction {
     /// The key says so, and goes on being chosen.

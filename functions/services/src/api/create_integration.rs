@@ -7,6 +7,7 @@ use http::{StatusCode, header};
 use serde_json::{Map, Value};
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields, Reserved, line};
+use utoipa::ToSchema;
 
 use super::wire::Detail;
 use crate::Services;
@@ -17,6 +18,35 @@ use crate::providers::{self, Config};
 pub(super) const NAME: usize = 200;
 pub(super) const NAME_ACCEPTED: &str = "text of 1 to 200 characters";
 
+/// A service to connect.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct CreateIntegrationRequest {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Its type.
+    #[schema(rename = "type")]
+    kind: Kind,
+    /// What the type asks for; `GET /api/integration-types` describes it.
+    #[schema(value_type = Object)]
+    config: Map<String, Value>,
+}
+
+/// Connects a service.
+///
+/// The credential is not tested here; a test is an operation of its own.
+#[utoipa::path(
+    post,
+    path = "/api/integrations",
+    tag = "integrations",
+    security(("bearer" = ["services:write"])),
+    request_body = CreateIntegrationRequest,
+    responses(
+        (status = 201, description = "The integration, without its secrets.", body = Detail, headers(("location" = String, description = "The address of what was created."))),
+    ),
+)]
 pub(super) async fn create_integration(
     State(services): State<Services>,
     caller: Caller<needs::ServicesWrite>,

@@ -9,6 +9,21 @@ use super::Named;
 use super::wire::Detail;
 use crate::Services;
 
+/// Shows an integration with its config.
+///
+/// The secret values of the config are shown to a token that has `services:secrets` too.
+#[utoipa::path(
+    get,
+    path = "/api/integrations/{integrationId}",
+    tag = "integrations",
+    security(("bearer" = ["services:read"])),
+    params(
+        ("integrationId" = String, Path, description = "The integration's id."),
+    ),
+    responses(
+        (status = 200, description = "The integration.", body = Detail),
+    ),
+)]
 pub(super) async fn get_integration(
     State(services): State<Services>,
     caller: Caller<needs::ServicesRead>,

@@ -4,26 +4,41 @@ use axum::Json;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::auth::{Caller, needs};
+use utoipa::ToSchema;
 
 use crate::model::Kind;
 use crate::providers::Field;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IntegrationTypes)]
 pub(super) struct Types {
     data: Vec<Type>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IntegrationType)]
 struct Type {
     #[serde(rename = "type")]
+    #[schema(value_type = Kind)]
     kind: &'static str,
     label: &'static str,
     description: &'static str,
     can_send: bool,
+    #[schema(value_type = Object)]
     config_schema: Value,
 }
 
+/// Describes each type: what a form needs to know.
+#[utoipa::path(
+    get,
+    path = "/api/integration-types",
+    tag = "types",
+    security(("bearer" = ["services:read"])),
+    responses(
+        (status = 200, description = "Every type, its config as JSON Schema.", body = Types),
+    ),
+)]
 pub(super) async fn list_integration_types(_caller: Caller<needs::ServicesRead>) -> Json<Types> {
     Json(Types { data: Kind::ALL.iter().copied().map(describe).collect() })
 }

@@ -7,6 +7,7 @@ use shared::auth::{Caller, needs};
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Query};
 use shared::table::Cursor;
+use utoipa::ToSchema;
 
 use crate::model::{Integration, IntegrationId, Kind};
 use crate::{GROUP, Services};
@@ -14,26 +15,49 @@ use crate::{GROUP, Services};
 const LIMIT: usize = 50;
 const LARGEST: usize = 100;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Integrations)]
 pub(super) struct List {
     data: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IntegrationRow)]
 struct Row {
     id: String,
     name: String,
     #[serde(rename = "type")]
+    #[schema(value_type = Kind)]
     kind: &'static str,
     is_managed: bool,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
+/// Lists the integrations.
+///
+/// The oldest first. The config is never in a list.
+#[utoipa::path(
+    get,
+    path = "/api/integrations",
+    tag = "integrations",
+    security(("bearer" = ["services:read"])),
+    params(
+        ("type" = Option<Kind>, Query, description = "Of this type only."),
+        ("limit" = Option<u32>, Query, description = "How many at most; 50 unless given.", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the page before, as it came."),
+    ),
+    responses(
+        (status = 200, description = "A page of the list; `nextCursor` only where there is more.", body = List),
+    ),
+)]
 pub(super) async fn list_integrations(
     State(services): State<Services>,
     caller: Caller<needs::ServicesRead>,

@@ -6,6 +6,7 @@ mod delete_integration;
 mod get_integration;
 mod list_integration_types;
 mod list_integrations;
+mod openapi;
 mod send_message;
 mod test_integration;
 mod try_integration;
@@ -13,8 +14,7 @@ mod update_integration;
 mod wire;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::extract::Path;
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use http::request::Parts;
@@ -25,6 +25,8 @@ use shared::http::{Api, ApiError, Audits, Group, idempotent};
 use crate::model::IntegrationId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Services};
+
+pub use openapi::openapi;
 
 const AUDITS: Audits =
     Audits { reveals: &[("/api/integrations/{integrationId}", Permission::ServicesSecrets)], apart: &[] };
@@ -48,6 +50,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/api/integrations/{integrationId}/test", post(test_integration::test_integration).route_layer(acts()))
         .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
         .route("/api/integration-types", get(list_integration_types::list_integration_types))
+        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
+        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Services::new(platform));
     let group = Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)

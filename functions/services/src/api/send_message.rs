@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Reserved, line};
+use utoipa::ToSchema;
 
 use super::Named;
 use crate::Services;
@@ -15,14 +16,71 @@ const LONGEST_TEXT: usize = 100_000;
 const LONGEST_TITLE: usize = 250;
 const MOST_RECIPIENTS: usize = 1_000;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SentMessage)]
 pub(super) struct Sent {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     provider_message_id: Option<String>,
 }
 
+/// A message.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct SendMessageRequest {
+    /// What it says.
+    #[schema(min_length = 1, max_length = 100_000)]
+    text: String,
+    /// Its title, or subject.
+    #[schema(nullable = false, min_length = 1, max_length = 250)]
+    title: Option<String>,
+    /// Whom it is to: over the config's own.
+    #[schema(nullable = false)]
+    to: Option<To>,
+}
+
+/// An e-mail address or a list of them, a chat's id, or a channel.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Recipients)]
+#[expect(dead_code, reason = "describes a part of the body, which is read field by field")]
+enum To {
+    /// One.
+    One(Recipient),
+    /// Several.
+    Several(Vec<Recipient>),
+}
+
+/// An e-mail address, a chat's id, or a channel.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes a part of the body, which is read field by field")]
+enum Recipient {
+    /// As text.
+    Text(String),
+    /// A chat's id.
+    Number(i64),
+}
+
+/// Delivers one message through a channel.
+#[utoipa::path(
+    post,
+    path = "/api/integrations/{integrationId}/send",
+    tag = "messages",
+    security(("bearer" = ["services:write"])),
+    params(
+        ("integrationId" = String, Path, description = "The integration's id."),
+    ),
+    request_body = SendMessageRequest,
+    responses(
+        (status = 200, description = "The provider took it.", body = Sent),
+        (status = 502, description = "The provider refused or could not be reached. Nothing was delivered."),
+        (status = 504, description = "No clear answer came. The message may or may not have been delivered."),
+    ),
+)]
 pub(super) async fn send_message(
     State(services): State<Services>,
     caller: Caller<needs::ServicesWrite>,

@@ -3,11 +3,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, OptionalBody, Reserved};
 use shared::telemetry::metrics;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::Named;
 use super::create_integration::object;
@@ -16,6 +17,35 @@ use crate::model::{Kind, Report};
 use crate::providers::{self, Config, ConfigChange};
 use crate::{GROUP, Services};
 
+/// How to test.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct TestIntegrationRequest {
+    /// What is merged over the stored config for this test alone.
+    #[schema(nullable = false, value_type = Option<Object>)]
+    config_overrides: Option<Map<String, Value>>,
+    /// True has a webhook sent a signed ping.
+    #[schema(nullable = false)]
+    send_ping: Option<bool>,
+}
+
+/// Asks the provider whether the credential works.
+///
+/// The stored one, or the one that `configOverrides` would make: they are never saved.
+#[utoipa::path(
+    post,
+    path = "/api/integrations/{integrationId}/test",
+    tag = "tests",
+    security(("bearer" = ["services:write"])),
+    params(
+        ("integrationId" = String, Path, description = "The integration's id."),
+    ),
+    request_body = Option<TestIntegrationRequest>,
+    responses(
+        (status = 200, description = "What the provider says; `status` is `error` for a credential that does not work or could not be judged.", body = TestReport),
+    ),
+)]
 pub(super) async fn test_integration(
     State(services): State<Services>,
     caller: Caller<needs::ServicesWrite>,

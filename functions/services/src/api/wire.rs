@@ -10,32 +10,41 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Problem};
+use utoipa::ToSchema;
 
-use crate::model::{Integration, LastTest, Report, Verdict};
+use crate::model::{Integration, Kind, LastTest, Report, Verdict};
 
 /// An integration in full.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Integration)]
 pub(super) struct Detail {
     id: String,
     name: String,
     #[serde(rename = "type")]
+    #[schema(value_type = Kind)]
     kind: &'static str,
     is_managed: bool,
+    #[schema(value_type = Object)]
     config: Map<String, Value>,
     stored_secret_keys: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_test: Option<LastTestBody>,
     needs_attention: bool,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LastTest)]
 struct LastTestBody {
     verdict: Verdict,
     message: String,
+    #[schema(format = DateTime)]
     checked_at: String,
 }
 
@@ -70,13 +79,16 @@ impl Detail {
 }
 
 /// A test's report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TestReport {
     status: &'static str,
     message: String,
+    #[schema(required = false)]
     verdict: Verdict,
+    #[schema(required = false)]
     latency_ms: u64,
+    #[schema(format = DateTime, required = false)]
     checked_at: String,
 }
 
@@ -93,17 +105,22 @@ impl TestReport {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct ErrorBody<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
     error: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     fields: Option<BTreeMap<&'a str, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     required_scope: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retry_after: Option<u64>,
     request_id: &'a str,
 }

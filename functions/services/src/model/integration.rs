@@ -11,9 +11,10 @@ use shared::credentials::SecretVersion;
 use super::{Report, Verdict};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $name:tt;)*) => {
         /// The types of integration.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[schema(as = IntegrationTypeName)]
         pub enum Kind {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }

@@ -9,19 +9,43 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Query};
+use utoipa::ToSchema;
 
 use super::input::{NamedProvider, text_parameter, uuid_parameter};
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::grant::{self, Wanted};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Authorization)]
 struct Begun {
     authorization_url: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
+/// Begins a connection by OAuth.
+///
+/// Sends the browser to the platform's page of consent. With `Accept: application/json` the page's address comes in the answer instead.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/{provider}/authorize",
+    tag = "connections",
+    security(("bearer" = ["vaults:write"])),
+    params(
+        ("provider" = String, Path, description = "The platform's name, such as `vercel`."),
+        ("redirect_uri" = Option<String>, Query, format = "uri", description = "Where the browser is to end."),
+        ("account" = Option<String>, Query, description = "Which account, where a grant covers several.", min_length = 1, max_length = 300),
+        ("connectionId" = Option<Uuid>, Query, description = "The connection to renew."),
+    ),
+    responses(
+        (status = 200, description = "The address of the page of consent, for `Accept: application/json`.", body = Envelope<Begun>),
+        (status = 302, description = "To the page of consent."),
+        (status = 403, description = "The token lacks the permission, or the operator does not allow browsers to be sent to that address."),
+        (status = 503, description = "The operator has not registered with the platform."),
+    ),
+)]
 pub(super) async fn authorize_provider(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsWrite>,

@@ -13,6 +13,30 @@ use super::wire::page;
 use crate::Vaults;
 use crate::grant::{self, Returned, Unfinished};
 
+/// Ends a connection by OAuth: the address that the platform sends the browser back to.
+///
+/// Carries no token: the state tells who began.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/{provider}/callback",
+    tag = "connections",
+    security(()),
+    params(
+        ("provider" = String, Path, description = "The platform's name, such as `vercel`."),
+        ("state" = Option<String>, Query, description = "As it was sent."),
+        ("code" = Option<String>, Query, description = "The platform's code."),
+        ("error" = Option<String>, Query, description = "Why there is none."),
+        ("iss" = Option<String>, Query, description = "Who sends it."),
+        ("teamId" = Option<String>, Query, description = "Vercel's team."),
+    ),
+    responses(
+        (status = 200, description = "A page: the account is connected.", body = String, content_type = "text/html"),
+        (status = 302, description = "To the address that was asked for."),
+        (status = 400, description = "A page: the account is not connected, and what to do.", body = String, content_type = "text/html"),
+        (status = 409, description = "A page: the account is not connected, and what to do.", body = String, content_type = "text/html"),
+        (status = 502, description = "A page: the platform failed, and what to do.", body = String, content_type = "text/html"),
+    ),
+)]
 pub(super) async fn complete_authorization(
     State(vaults): State<Vaults>,
     NamedProvider(provider): NamedProvider,

@@ -6,10 +6,11 @@ use http::StatusCode;
 use secrecy::SecretString;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields, line};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::input::{NamedProvider, uuid};
-use super::wire::{ConnectionBody, Reply};
+use super::wire::{ConnectionBody, Envelope, Reply};
 use crate::connect::{self, Grant};
 use crate::model::Way;
 use crate::providers::{Held, Provider};
@@ -18,6 +19,41 @@ use crate::{Vaults, token};
 /// The longest token.
 const LONGEST: usize = 4_096;
 
+/// A pasted token.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct ConnectProviderRequest {
+    /// The token.
+    #[schema(min_length = 1, max_length = 4096)]
+    token: String,
+    /// Which account, where the token gives access to several.
+    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    account: Option<String>,
+    /// The connection to renew.
+    #[schema(nullable = false)]
+    connection_id: Option<Uuid>,
+}
+
+/// Connects an account with a pasted token.
+///
+/// It is tried before it is saved.
+#[utoipa::path(
+    post,
+    path = "/v1/integrations/{provider}/connect",
+    tag = "connections",
+    security(("bearer" = ["vaults:write"])),
+    params(
+        ("provider" = String, Path, description = "The platform's name, such as `vercel`."),
+    ),
+    request_body = ConnectProviderRequest,
+    responses(
+        (status = 201, description = "The connection.", body = Envelope<ConnectionBody>),
+        (status = 429, description = "The platform asks to wait."),
+        (status = 502, description = "The platform refused or could not be understood."),
+        (status = 504, description = "The platform did not answer in time."),
+    ),
+)]
 pub(super) async fn connect_provider(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsWrite>,

@@ -5,13 +5,65 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::input::{NamedVault, boolean, target};
-use super::wire::{Reply, RunBody};
+use super::wire::{Envelope, Reply, RunBody};
 use crate::Vaults;
 use crate::model::{DeleteScope, Direction, VaultName};
 use crate::sync::{Ask, Automatic};
 
+/// What to sync.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct ExecuteSyncRequest {
+    /// The connection.
+    connection_id: Uuid,
+    /// The platform's project.
+    #[schema(min_length = 1, max_length = 300)]
+    project_id: String,
+    /// The vault's environment; `production` unless given.
+    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$")]
+    keyway_environment: Option<String>,
+    /// The platform's environment; `production` unless given.
+    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    provider_environment: Option<String>,
+    /// Which way; `push` unless given.
+    #[schema(nullable = false)]
+    direction: Option<Direction>,
+    /// Delete what the source lacks; false unless given.
+    #[schema(nullable = false)]
+    allow_delete: Option<bool>,
+    /// What may be deleted; `all` unless given.
+    #[schema(nullable = false)]
+    delete_scope: Option<DeleteScope>,
+    /// True has the link push every later change by itself.
+    #[schema(nullable = false)]
+    auto: Option<bool>,
+}
+
+/// Syncs a vault with a project.
+///
+/// What the platform refuses of a sync that began is in the answer. With `auto` the link pushes every later change by itself.
+#[utoipa::path(
+    post,
+    path = "/v1/integrations/vaults/{owner}/{repo}/sync",
+    tag = "syncs",
+    security(("bearer" = ["vaults:sync"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+    ),
+    request_body = ExecuteSyncRequest,
+    responses(
+        (status = 200, description = "What the sync came to.", body = Envelope<RunBody>),
+        (status = 429, description = "The platform asks to wait."),
+        (status = 502, description = "The platform refused or could not be understood."),
+        (status = 504, description = "The platform did not answer in time."),
+    ),
+)]
 pub(super) async fn execute_sync(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsSync>,

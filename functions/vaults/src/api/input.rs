@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use shared::http::{ApiError, FieldProblem, Fields, Query, Received, line};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::{DeleteScope, Direction, EnvironmentName, Target, VaultName};
@@ -239,3 +240,9 @@ impl SecretsMap {
         if problems.is_empty() { Ok(values) } else { Err(ApiError::InvalidInput(problems)) }
     }
 }
+
+/// Names and values; null for none.
+#[derive(ToSchema)]
+#[schema(value_type = BTreeMap<String, Option<String>>)]
+#[expect(dead_code, reason = "describes the body, which is read name by name")]
+pub(super) struct SecretsRequest(BTreeMap<String, Option<String>>);

@@ -4,29 +4,46 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use shared::http::ApiError;
+use utoipa::ToSchema;
 
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::providers::{self, Provider};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Providers)]
 struct List {
     providers: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Provider)]
 struct Row {
     name: &'static str,
     display_name: &'static str,
     configured: bool,
+    #[schema(required = false)]
     features: Vec<&'static str>,
+    #[schema(required = false)]
     environments: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     token_help: Option<&'static str>,
+    #[schema(required = false)]
     status: &'static str,
 }
 
+/// Lists the platforms that can be connected.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations",
+    tag = "connections",
+    security(()),
+    responses(
+        (status = 200, description = "Every platform.", body = Envelope<List>),
+    ),
+)]
 pub(super) async fn list_providers(State(vaults): State<Vaults>, reply: Reply) -> Result<Response, ApiError> {
     let mut rows = Vec::new();
     for provider in providers::all() {

@@ -6,20 +6,23 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Query};
+use utoipa::ToSchema;
 
 use super::input::NamedVault;
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::model::{Direction, EnvironmentName, Link, Outcome};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncLinks)]
 struct List {
     links: Vec<LinkBody>,
 }
 
 /// A link as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SyncLink)]
 pub(super) struct LinkBody {
     id: String,
     keyway_environment: String,
@@ -28,23 +31,30 @@ pub(super) struct LinkBody {
     provider_environment: String,
     auto: bool,
     allow_delete: bool,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_run: Option<LastRunBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     drift: Option<DriftBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LastSyncRun)]
 struct LastRunBody {
     id: String,
+    #[schema(format = DateTime)]
     at: String,
     direction: Direction,
     status: Outcome,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Drift)]
 struct DriftBody {
+    #[schema(format = DateTime)]
     at: String,
     count: usize,
     names: Vec<String>,
@@ -76,6 +86,21 @@ impl From<Link> for LinkBody {
     }
 }
 
+/// Lists what an environment of the vault is synced with.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/vaults/{owner}/{repo}/sync/links",
+    tag = "syncs",
+    security(("bearer" = ["vaults:read"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("environment" = Option<String>, Query, description = "The vault's environment; `production` unless given.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+    ),
+    responses(
+        (status = 200, description = "Every link.", body = Envelope<List>),
+    ),
+)]
 pub(super) async fn list_sync_links(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsRead>,

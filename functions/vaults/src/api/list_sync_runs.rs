@@ -6,9 +6,10 @@ use serde::Serialize;
 use shared::auth::{Caller, Tenant, needs};
 use shared::http::{ApiError, FieldProblem, Query};
 use shared::table::Cursor;
+use utoipa::ToSchema;
 
 use super::input::NamedVault;
-use super::wire::{PastRun, Reply};
+use super::wire::{Envelope, PastRun, Reply};
 use crate::model::VaultName;
 use crate::store::links::sort_of;
 use crate::{GROUP, Vaults};
@@ -16,14 +17,32 @@ use crate::{GROUP, Vaults};
 const LIMIT: usize = 25;
 const MOST: usize = 100;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SyncRuns)]
 struct List {
     runs: Vec<PastRun>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
+/// Lists the vault's syncs, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/vaults/{owner}/{repo}/sync/history",
+    tag = "syncs",
+    security(("bearer" = ["vaults:read"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("limit" = Option<u32>, Query, description = "How many at most; 25 unless given.", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the page before, as it came."),
+    ),
+    responses(
+        (status = 200, description = "A page of the list; `nextCursor` only where there is more.", body = Envelope<List>),
+    ),
+)]
 pub(super) async fn list_sync_runs(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsRead>,

@@ -6,31 +6,37 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::clock::iso_milliseconds;
 use shared::http::ApiError;
+use utoipa::ToSchema;
 
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::store::VaultRow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Vaults)]
 struct List {
     vaults: Vec<VaultBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Vault)]
 struct VaultBody {
     owner: String,
     repo: String,
     environments: Vec<EnvironmentBody>,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Environment)]
 struct EnvironmentBody {
     name: String,
     version: u64,
     secret_count: usize,
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
@@ -46,6 +52,16 @@ impl EnvironmentBody {
     }
 }
 
+/// Lists the vaults with their environments, by name.
+#[utoipa::path(
+    get,
+    path = "/v1/vaults",
+    tag = "vaults",
+    security(("bearer" = ["vaults:read"])),
+    responses(
+        (status = 200, description = "Every vault.", body = Envelope<List>),
+    ),
+)]
 pub(super) async fn list_vaults(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsRead>,

@@ -6,26 +6,31 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::clock::iso_milliseconds;
 use shared::http::ApiError;
+use utoipa::ToSchema;
 
 use super::input::NamedEnvironment;
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::model::{Environment, Version};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Versions)]
 struct List {
     versions: Vec<VersionBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Version)]
 struct VersionBody {
     version: u64,
+    #[schema(format = DateTime)]
     created_at: String,
     created_by: String,
     secret_count: usize,
     /// The version whose content it took over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     restored: Option<u64>,
 }
 
@@ -42,11 +47,13 @@ impl From<&Version> for VersionBody {
 }
 
 /// What a change of an environment came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = WrittenVersion)]
 pub(super) struct Written {
     environment: String,
     #[serde(flatten)]
+    #[schema(required = true)]
     version: Option<VersionBody>,
 }
 
@@ -57,6 +64,22 @@ impl From<Environment> for Written {
     }
 }
 
+/// Lists the versions that are kept, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/vaults/{owner}/{repo}/environments/{environment}/versions",
+    tag = "vaults",
+    security(("bearer" = ["vaults:read"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("environment" = String, Path, description = "The vault's environment.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+    ),
+    responses(
+        (status = 200, description = "Every version that is kept.", body = Envelope<List>),
+        (status = 400, description = "Something in the request cannot be used. All problems are named at once."),
+    ),
+)]
 pub(super) async fn list_versions(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsRead>,

@@ -17,6 +17,7 @@ mod list_sync_links;
 mod list_sync_runs;
 mod list_vaults;
 mod list_versions;
+mod openapi;
 mod preview_sync;
 mod put_vault;
 mod replace_secrets;
@@ -26,6 +27,7 @@ mod update_secrets;
 mod wire;
 
 use axum::Router;
+use axum::extract::OriginalUri;
 use axum::middleware::from_fn;
 use axum::routing::{delete, get, post, put};
 use shared::Platform;
@@ -34,6 +36,8 @@ use shared::http::{Api, Audits, Group, idempotent};
 
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Vaults};
+
+pub use openapi::openapi;
 
 /// An authorization hands out an address that connects an account. Its callback, which carries no token, writes its own
 /// entries.
@@ -78,6 +82,8 @@ pub fn router(platform: &Platform) -> Router {
             "/v1/vaults/{owner}/{repo}/environments/{environment}/rollback",
             post(rollback_secrets::rollback_secrets).route_layer(writes()),
         )
+        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
+        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Vaults::new(platform));
     let group = Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)

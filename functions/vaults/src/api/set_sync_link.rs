@@ -4,14 +4,57 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::input::{NamedVault, boolean, target};
 use super::list_sync_links::LinkBody;
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::model::{Target, VaultName};
 use crate::sync::Automatic;
 
+/// A link.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct SetSyncLinkRequest {
+    /// The connection.
+    connection_id: Uuid,
+    /// The platform's project.
+    #[schema(min_length = 1, max_length = 300)]
+    project_id: String,
+    /// The vault's environment; `production` unless given.
+    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$")]
+    keyway_environment: Option<String>,
+    /// The platform's environment; `production` unless given.
+    #[schema(nullable = false, min_length = 1, max_length = 300)]
+    provider_environment: Option<String>,
+    /// True has it push every change by itself.
+    auto: bool,
+    /// Delete what the vault lacks of what its syncs wrote; false unless given.
+    #[schema(nullable = false)]
+    allow_delete: Option<bool>,
+}
+
+/// Makes a link, and says whether it pushes by itself.
+#[utoipa::path(
+    put,
+    path = "/v1/integrations/vaults/{owner}/{repo}/sync/links",
+    tag = "syncs",
+    security(("bearer" = ["vaults:sync"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+    ),
+    request_body = SetSyncLinkRequest,
+    responses(
+        (status = 200, description = "The link.", body = Envelope<LinkBody>),
+        (status = 429, description = "The platform asks to wait."),
+        (status = 502, description = "The platform refused or could not be understood."),
+        (status = 504, description = "The platform did not answer in time."),
+    ),
+)]
 pub(super) async fn set_sync_link(
     State(vaults): State<Vaults>,
     caller: Caller<needs::VaultsSync>,

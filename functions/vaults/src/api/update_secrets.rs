@@ -6,12 +6,28 @@ use axum::response::Response;
 use shared::auth::{Caller, needs};
 use shared::http::ApiError;
 
-use super::input::{NamedEnvironment, SecretsMap};
+use super::input::{NamedEnvironment, SecretsMap, SecretsRequest};
 use super::list_versions::Written;
-use super::wire::Reply;
+use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::store::Edit;
 
+/// Changes values of an environment; a null takes a name away.
+#[utoipa::path(
+    patch,
+    path = "/v1/vaults/{owner}/{repo}/environments/{environment}/secrets",
+    tag = "vaults",
+    security(("bearer" = ["secrets:write"])),
+    params(
+        ("owner" = String, Path, description = "The repository's owner.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("repo" = String, Path, description = "The repository.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+        ("environment" = String, Path, description = "The vault's environment.", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$"),
+    ),
+    request_body = SecretsRequest,
+    responses(
+        (status = 200, description = "The new version.", body = Envelope<Written>),
+    ),
+)]
 pub(super) async fn update_secrets(
     State(vaults): State<Vaults>,
     caller: Caller<needs::SecretsWrite>,

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Problem, RequestId};
+use utoipa::ToSchema;
 
 use crate::model::link::Failure;
 use crate::model::{Connection, Direction, Outcome, Run, Status, Way};
@@ -24,13 +25,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Reply {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Envelope<T> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Envelope<T> {
     data: T,
     meta: Meta,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
     request_id: String,
@@ -50,20 +51,28 @@ impl Reply {
 }
 
 /// A connection as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Connection)]
 pub(super) struct ConnectionBody {
     id: String,
     provider: String,
     provider_account_id: String,
+    #[schema(required = false)]
     provider_account_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     provider_user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     provider_team_id: Option<String>,
+    #[schema(required = false)]
     status: Status,
+    #[schema(required = false)]
     connected_by: Way,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime, required = false)]
     updated_at: String,
 }
 
@@ -85,23 +94,29 @@ impl From<Connection> for ConnectionBody {
 }
 
 /// What a sync came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SyncRun)]
 pub(super) struct RunBody {
     status: Outcome,
     #[serde(flatten)]
     counts: Counts,
+    #[schema(required = false)]
     success: bool,
+    #[schema(required = false)]
     stats: Stats,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
+    #[schema(required = false)]
     run_id: String,
 }
 
 /// How many names met which fate.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = SyncCounts)]
 struct Counts {
     created: usize,
     updated: usize,
@@ -109,7 +124,8 @@ struct Counts {
     skipped: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncStats)]
 struct Stats {
     #[serde(flatten)]
     counts: Counts,
@@ -140,10 +156,12 @@ impl From<Run> for RunBody {
 }
 
 /// A run as the history shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PastSyncRun)]
 pub(super) struct PastRun {
     id: String,
+    #[schema(format = DateTime)]
     at: String,
     by: String,
     automatic: bool,
@@ -158,6 +176,7 @@ pub(super) struct PastRun {
     counts: Counts,
     failed: Vec<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
 }
 
@@ -183,9 +202,10 @@ impl From<Run> for PastRun {
 }
 
 /// RFC 9457.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ProblemBody<'a> {
+#[schema(as = Error)]
+pub(super) struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -197,7 +217,8 @@ struct ProblemBody<'a> {
     errors: Vec<FieldBody<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InputProblem)]
 struct FieldBody<'a> {
     field: &'a str,
     code: &'static str,

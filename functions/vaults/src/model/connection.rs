@@ -17,7 +17,8 @@ const FIRST_SETBACK: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST_SETBACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether a connection works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ConnectionStatus)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// As far as is known.
@@ -27,7 +28,8 @@ pub enum Status {
 }
 
 /// How an account was connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ConnectedBy)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// By OAuth.

@@ -32,7 +32,7 @@ macro_rules! named {
 }
 
 /// Which way a sync goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the vault to the platform.
@@ -44,7 +44,7 @@ pub enum Direction {
 named!(Direction { Push = "push", Pull = "pull" });
 
 /// What a sync that may delete deletes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeleteScope {
     /// Whatever the source lacks.
@@ -56,7 +56,8 @@ pub enum DeleteScope {
 named!(DeleteScope { All = "all", Managed = "managed" });
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SyncOutcome)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Everything was done, or nothing was to be done.
@@ -198,7 +199,8 @@ impl Link {
 }
 
 /// A name that was left as it was, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SyncFailure)]
 pub struct Failure {
     /// The name.
     pub key: String,

@@ -110,7 +110,8 @@ fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing 
 }
 
 /// What a sync has to do: names only, each list sorted, no name in two of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = SyncPlan)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// What the target lacks.

@@ -1,5 +1,7 @@
 //! `POST /v1/integrations`: connects an exchange, a wallet or a chain. A credential is tested first.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields, Reserved, line};
+use utoipa::ToSchema;
 
 use super::wire::Detail;
 use crate::Wallets;
@@ -20,6 +23,47 @@ pub(super) const NAME: usize = 200;
 pub(super) const NAME_ACCEPTED: &str = "text of 1 to 200 characters";
 const MOST_CHAINS: usize = 50;
 
+/// What to connect: with credentials, or by address.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct CreateIntegrationRequest {
+    /// A provider's id, as `GET /v1/providers` has it.
+    provider: String,
+    /// What its owner calls it; null for nothing.
+    #[schema(min_length = 1, max_length = 200)]
+    alias: Option<String>,
+    /// Whose account it is; null for nothing.
+    #[schema(min_length = 1, max_length = 200)]
+    account_name: Option<String>,
+    /// The fields that the provider asks for, as `GET /v1/providers` names them.
+    #[schema(nullable = false)]
+    credentials: Option<BTreeMap<String, String>>,
+    /// An address, where the provider is asked by address.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    address: Option<String>,
+    /// An extended public key, where the provider takes one.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    xpub: Option<String>,
+    /// The chains to look at, such as `eip155:1`; all of the provider's unless given.
+    #[schema(nullable = false, min_items = 1, max_items = 50)]
+    chains: Option<Vec<String>>,
+}
+
+/// Connects an exchange, a wallet or a chain.
+///
+/// A credential is tested first: a wrong one is refused, one that may do too much or could not be judged is taken with a warning.
+#[utoipa::path(
+    post,
+    path = "/v1/integrations",
+    tag = "integrations",
+    security(("bearer" = ["integrations:write"])),
+    request_body = CreateIntegrationRequest,
+    responses(
+        (status = 201, description = "The integration, queued for its first sync.", body = Detail, headers(("location" = String, description = "The address of what was created."))),
+        (status = 409, description = "The same account or address is connected already; `walletId` names it."),
+    ),
+)]
 pub(super) async fn create_integration(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsWrite>,

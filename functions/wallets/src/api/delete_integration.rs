@@ -8,6 +8,19 @@ use shared::http::ApiError;
 use super::Named;
 use crate::Wallets;
 
+/// Removes an integration, its records and its secret.
+#[utoipa::path(
+    delete,
+    path = "/v1/integrations/{walletId}",
+    tag = "integrations",
+    security(("bearer" = ["integrations:write"])),
+    params(
+        ("walletId" = String, Path, description = "The integration's id."),
+    ),
+    responses(
+        (status = 204, description = "It is gone."),
+    ),
+)]
 pub(super) async fn delete_integration(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsWrite>,

@@ -9,6 +9,19 @@ use super::Named;
 use super::wire::Detail;
 use crate::Wallets;
 
+/// Shows an integration, with how far its sync has come.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/{walletId}",
+    tag = "integrations",
+    security(("bearer" = ["integrations:read"])),
+    params(
+        ("walletId" = String, Path, description = "The integration's id."),
+    ),
+    responses(
+        (status = 200, description = "The integration.", body = Detail),
+    ),
+)]
 pub(super) async fn get_integration(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsRead>,

@@ -7,6 +7,7 @@ use http::{StatusCode, header};
 use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Reserved};
+use utoipa::ToSchema;
 
 use super::input::Upload;
 use super::wire::Detail;
@@ -14,8 +15,9 @@ use crate::Wallets;
 use crate::imports::{Import, Rejection, store::Imported};
 
 /// What an import came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ImportReport)]
 struct Report {
     integration: Detail,
     layout: &'static str,
@@ -31,6 +33,47 @@ struct Report {
     rejected: Vec<Rejection>,
 }
 
+/// A file and what is said of it.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct ImportCsvRequest {
+    /// The file.
+    #[schema(format = Binary)]
+    file: String,
+    /// Whose layout it has; found from the header line unless given.
+    #[schema(nullable = false)]
+    provider: Option<String>,
+    /// The integration to add to; a new one unless given.
+    #[schema(nullable = false)]
+    wallet_id: Option<String>,
+    /// What its owner calls a new integration.
+    #[schema(nullable = false, min_length = 1, max_length = 200)]
+    alias: Option<String>,
+}
+
+/// Imports an exported file.
+///
+/// As a new integration, or into one that is there. A row that cannot be read is reported and stops none of the others.
+#[utoipa::path(
+    post,
+    path = "/v1/integrations/csv",
+    tag = "syncs",
+    security(("bearer" = ["integrations:write"])),
+    params(
+        ("provider" = Option<String>, Query, description = "With `text/csv`: whose layout it has; found from the header line unless given."),
+        ("walletId" = Option<String>, Query, description = "With `text/csv`: the integration to add to; a new one unless given."),
+        ("alias" = Option<String>, Query, description = "With `text/csv`: what its owner calls a new integration.", min_length = 1, max_length = 200),
+    ),
+    request_body(content(
+        (ImportCsvRequest = "multipart/form-data"),
+        (String = "text/csv"),
+    )),
+    responses(
+        (status = 201, description = "What the import came to.", body = Report, headers(("location" = String, description = "The address of what was created."))),
+        (status = 404, description = "There is no such integration to add to."),
+    ),
+)]
 pub(super) async fn import_csv(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsWrite>,

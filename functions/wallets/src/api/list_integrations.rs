@@ -6,6 +6,7 @@ use axum::extract::State;
 use serde::Serialize;
 use shared::auth::{Caller, Tenant, needs};
 use shared::http::{ApiError, Query};
+use utoipa::ToSchema;
 
 use super::wire::Row;
 use crate::Wallets;
@@ -16,7 +17,8 @@ const PAGE_SIZE: usize = 25;
 const LARGEST_PAGE: usize = 200;
 const LONGEST_SEARCH: usize = 256;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Integrations)]
 pub(super) struct List {
     data: Vec<Row>,
     pagination: Pagination,
@@ -24,7 +26,7 @@ pub(super) struct List {
     timestamp: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pagination {
     page: usize,
@@ -34,6 +36,27 @@ struct Pagination {
     has_previous_page: bool,
 }
 
+/// Lists the integrations, or searches them.
+///
+/// The oldest first; with `searchedKey` the most relevant first. Filters combine, and `totalCount` counts what they match.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations",
+    tag = "integrations",
+    security(("bearer" = ["integrations:read"])),
+    params(
+        ("page" = Option<usize>, Query, description = "Which page; the first unless given.", minimum = 1),
+        ("pageSize" = Option<u32>, Query, description = "How many to a page; 25 unless given.", minimum = 1, maximum = 200),
+        ("searchedKey" = Option<String>, Query, description = "What to search for, over names, addresses and ids. Every word must match; typos are forgiven.", max_length = 256),
+        ("category" = Option<Category>, Query, description = "Of this category only."),
+        ("type" = Option<Origin>, Query, description = "Of this type only."),
+        ("status" = Option<Status>, Query, description = "With this status only."),
+        ("provider" = Option<String>, Query, description = "Of this provider only."),
+    ),
+    responses(
+        (status = 200, description = "A page; past the last one `data` is empty.", body = List),
+    ),
+)]
 pub(super) async fn list_integrations(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsRead>,

@@ -3,16 +3,17 @@
 use axum::Json;
 use serde::Serialize;
 use shared::auth::{Caller, needs};
+use utoipa::ToSchema;
 
 use crate::model::{Category, Origin};
 use crate::providers::{Entry, Field, catalogue};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Providers {
     data: Vec<Provider>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Provider {
     id: &'static str,
@@ -23,12 +24,14 @@ struct Provider {
     /// What `credentials` holds; empty where an address is asked for.
     credentials: Vec<Credential>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     address: Option<Address>,
     instructions: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CredentialField)]
 struct Credential {
     name: &'static str,
     label: &'static str,
@@ -39,8 +42,9 @@ struct Credential {
     choices: &'static [&'static str],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ProviderAddress)]
 struct Address {
     /// What `address` may be.
     accepted: Vec<&'static str>,
@@ -50,6 +54,16 @@ struct Address {
     chains: &'static [&'static str],
 }
 
+/// Lists what can be connected, and what a form needs to know of it.
+#[utoipa::path(
+    get,
+    path = "/v1/providers",
+    tag = "providers",
+    security(("bearer" = ["integrations:read"])),
+    responses(
+        (status = 200, description = "Every provider.", body = Providers),
+    ),
+)]
 pub(super) async fn list_providers(_caller: Caller<needs::IntegrationsRead>) -> Json<Providers> {
     Json(Providers { data: catalogue().iter().copied().map(describe).collect() })
 }

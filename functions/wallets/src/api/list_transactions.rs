@@ -6,6 +6,7 @@ use serde::Serialize;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, FieldProblem, Query};
 use shared::table::Cursor;
+use utoipa::ToSchema;
 
 use super::Named;
 use crate::model::{Amount, Record, RecordKind};
@@ -15,23 +16,28 @@ use crate::{GROUP, Wallets};
 const LIMIT: usize = 100;
 const LARGEST: usize = 500;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Transactions {
     data: Vec<Transaction>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Transaction {
     id: String,
     time: i64,
     kind: RecordKind,
+    #[schema(required = true)]
     sent: Option<Amount>,
+    #[schema(required = true)]
     received: Option<Amount>,
+    #[schema(required = true)]
     fee: Option<Amount>,
+    #[schema(required = true)]
     tx_hash: Option<String>,
 }
 
@@ -49,6 +55,21 @@ impl Transaction {
     }
 }
 
+/// Lists the stored records, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/integrations/{walletId}/transactions",
+    tag = "integrations",
+    security(("bearer" = ["integrations:read"])),
+    params(
+        ("walletId" = String, Path, description = "The integration's id."),
+        ("limit" = Option<u32>, Query, description = "How many at most; 100 unless given.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the page before, as it came."),
+    ),
+    responses(
+        (status = 200, description = "A page of the list; `nextCursor` only where there is more.", body = Transactions),
+    ),
+)]
 pub(super) async fn list_transactions(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsRead>,

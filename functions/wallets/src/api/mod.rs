@@ -9,11 +9,12 @@ mod input;
 mod list_integrations;
 mod list_providers;
 mod list_transactions;
+mod openapi;
 mod sync_integration;
 mod update_integration;
 mod wire;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -26,6 +27,8 @@ use crate::imports::LARGEST;
 use crate::model::WalletId;
 use crate::operations::OPERATIONS;
 use crate::{GROUP, Wallets};
+
+pub use openapi::openapi;
 
 /// No `GET` of this group reveals anything secret: its functions cannot read a secret.
 const AUDITS: Audits = Audits { reveals: &[], apart: &[] };
@@ -52,6 +55,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).route_layer(acts()))
         .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
         .route("/v1/providers", get(list_providers::list_providers))
+        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
+        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Wallets::new(platform));
     let group = Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame_for_clients(platform, group, routes)

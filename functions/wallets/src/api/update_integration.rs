@@ -1,9 +1,12 @@
 //! `PATCH /v1/integrations/{walletId}`: renames an integration, or gives it new credentials of the same account.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use shared::auth::{Caller, Tenant, needs};
 use shared::http::{ApiError, Body};
+use utoipa::ToSchema;
 
 use super::Named;
 use super::create_integration::{name, object, tested};
@@ -13,6 +16,36 @@ use crate::model::{Integration, WalletId};
 use crate::providers::{self, Given};
 use crate::store::NewCredentials;
 
+/// What to change; what is left out stays.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body, which is read field by field")]
+struct UpdateIntegrationRequest {
+    /// What its owner calls it; null for nothing.
+    #[schema(min_length = 1, max_length = 200)]
+    alias: Option<String>,
+    /// Whose account it is; null for nothing.
+    #[schema(min_length = 1, max_length = 200)]
+    account_name: Option<String>,
+    /// The fields that the provider asks for, as `GET /v1/providers` names them.
+    #[schema(nullable = false)]
+    credentials: Option<BTreeMap<String, String>>,
+}
+
+/// Renames an integration, or gives it new credentials of the same account.
+#[utoipa::path(
+    patch,
+    path = "/v1/integrations/{walletId}",
+    tag = "integrations",
+    security(("bearer" = ["integrations:write"])),
+    params(
+        ("walletId" = String, Path, description = "The integration's id."),
+    ),
+    request_body = UpdateIntegrationRequest,
+    responses(
+        (status = 200, description = "The integration as it is now.", body = Detail),
+    ),
+)]
 pub(super) async fn update_integration(
     State(wallets): State<Wallets>,
     caller: Caller<needs::IntegrationsWrite>,

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::http::{ApiError, Place, Problem, Received};
+use utoipa::ToSchema;
 
 use crate::imports::LARGEST;
 use crate::model::{Category, Integration, Origin, Status};
@@ -14,11 +15,13 @@ use crate::providers;
 const UNKNOWN_LOGO: &str = "https://cdn.jsdelivr.net/gh/spothq/cryptocurrency-icons@0.18.1/svg/color/generic.svg";
 
 /// An integration as the list shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IntegrationRow)]
 pub(super) struct Row {
     provider: String,
     provider_public_name: String,
+    #[schema(required = true)]
     public_address: Option<String>,
     wallet_id: String,
     logo_url: &'static str,
@@ -26,12 +29,14 @@ pub(super) struct Row {
     alias: String,
     status: Status,
     added_on: i64,
+    #[schema(required = true)]
     last_synced_at: Option<i64>,
     category: Category,
     #[serde(rename = "type")]
     origin: Origin,
     total_transactions: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
 }
 
@@ -58,26 +63,32 @@ impl Row {
 }
 
 /// An integration by itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Integration)]
 pub(super) struct Detail {
     #[serde(flatten)]
     row: Row,
+    #[schema(required = true)]
     account_name: Option<String>,
     chains: Vec<String>,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     progress: Option<Progress>,
 }
 
 /// How far a sync has come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SyncProgress)]
 struct Progress {
     fetched: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expected: Option<u64>,
     /// What keeps it from going on just now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
 }
 
@@ -102,25 +113,30 @@ impl Detail {
 const TOO_LARGE: &str = "The file is larger than 6 MB. Split it: give each part the header line of the whole, import the first \
     part, and import the others with the walletId of its answer. Rows that are in two parts are counted once.";
 
-#[derive(Debug, Serialize)]
-struct ErrorBody<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
     error: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<DetailBody<'a>>,
     #[serde(rename = "walletId", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     wallet_id: Option<&'a str>,
     request_id: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InputProblem)]
 struct DetailBody<'a> {
     path: &'a str,
     code: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expected: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     received: Option<&'a str>,
 }
 

@@ -121,11 +121,12 @@ impl Found {
 }
 
 /// A row that was not imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Rejection {
     /// Where it stands in the file, from 1.
     pub line: u64,
     /// The column that is to blame, as the file names it.
+    #[schema(required = true)]
     pub column: Option<String>,
     /// What is wrong.
     pub reason: String,

@@ -73,9 +73,10 @@ impl Record {
 }
 
 /// So much of an asset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Amount {
     /// How much; never negative.
+    #[schema(value_type = String)]
     pub quantity: Quantity,
     /// The asset's symbol as the provider writes it, such as `BTC`.
     pub asset: String,
