@@ -134,6 +134,18 @@ fn headers() -> Value {
             "description": "In how many seconds it may be worth trying again, where that is known.",
             "schema": { "type": "integer", "minimum": 1 },
         },
+        "RateLimitLimit": {
+            "description": "How many requests the token may send in a minute. Missing where tokens are not limited, and where none was recognised.",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "RateLimitRemaining": {
+            "description": "How many of them are left, as far as this process knows.",
+            "schema": { "type": "integer", "minimum": 0 },
+        },
+        "RateLimitReset": {
+            "description": "When the next minute begins, in seconds since 1970.",
+            "schema": { "type": "integer", "minimum": 0 },
+        },
         "Authenticate": {
             "description": "How to authenticate.",
             "required": true,
@@ -208,12 +220,22 @@ fn dress(response: &mut Value, status: u16, group: &Described) {
     }
     let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
     put(&mut headers, "x-request-id", reference("headers", "RequestId"));
+    if status != 401 {
+        tell_limit(&mut headers);
+    }
     match status {
         401 => put(&mut headers, "www-authenticate", reference("headers", "Authenticate")),
         409 | 429 | 502 => put(&mut headers, "retry-after", reference("headers", "RetryAfter")),
         _ => {}
     }
     put(response, "headers", headers);
+}
+
+/// Where a token stands is told by every answer to one that is known.
+fn tell_limit(headers: &mut Value) {
+    put(headers, "x-ratelimit-limit", reference("headers", "RateLimitLimit"));
+    put(headers, "x-ratelimit-remaining", reference("headers", "RateLimitRemaining"));
+    put(headers, "x-ratelimit-reset", reference("headers", "RateLimitReset"));
 }
 
 fn reference(kind: &str, name: &str) -> Value {
@@ -304,6 +326,9 @@ impl Operation<'_> {
                 _ => {
                     let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
                     put(&mut headers, "x-request-id", reference("headers", "RequestId"));
+                    if names.contains(&"Unauthorized") {
+                        tell_limit(&mut headers);
+                    }
                     if idempotent {
                         put(&mut headers, "idempotent-replayed", reference("headers", "Replayed"));
                     }

@@ -25,7 +25,9 @@ fn every_route_is_an_operation_by_the_name_of_its_handler() {
     let product = product();
     for group in GROUPS {
         let Operations(named) = operations(group.name);
-        let routes = functions[group.function].routes.iter().map(|(method, path)| format!("{method} {path}"));
+        let routes = functions[group.function].routes.iter();
+        let routes = routes.filter(|(_, path)| !Operations::DESCRIBED_AT.contains(&path.as_str()));
+        let routes = routes.map(|(method, path)| format!("{method} {path}"));
         let (routes, known): (BTreeSet<_>, BTreeSet<_>) =
             (routes.collect(), named.iter().map(|(route, _)| (*route).to_owned()).collect());
         assert_eq!(routes, known, "functions/{}/src/operations.rs", group.name);

@@ -73,8 +73,13 @@ pub fn router(platform: &Platform) -> Router {
         .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
         .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Group::new(platform));
-    let group =
-        shared::http::Group { name: GROUP, function: "keys-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
+    let group = shared::http::Group {
+        name: GROUP,
+        function: "keys-api",
+        present: wire::present,
+        operations: OPERATIONS,
+        audits: AUDITS,
+    };
     Api::frame(platform, group, routes)
 }
 

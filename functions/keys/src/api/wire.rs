@@ -212,7 +212,9 @@ fn described(error: &ApiError) -> (String, Detail) {
         ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } => {
             told("Too many requests", "Too many requests.".into())
         }
-        ApiError::NoneFree { message, reasons, .. } => (message.clone(), Detail::PassedOver(PassedOverKeys(reasons.clone()))),
+        ApiError::NoneFree { message, reasons, .. } => {
+            (message.clone(), Detail::PassedOver(PassedOverKeys(reasons.clone())))
+        }
         ApiError::Internal(_) => told(
             "Internal error",
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into(),

@@ -53,7 +53,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
         .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Services::new(platform));
-    let group = Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
+    let group =
+        Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
 }
 

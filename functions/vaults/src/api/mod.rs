@@ -85,6 +85,7 @@ pub fn router(platform: &Platform) -> Router {
         .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
         .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Vaults::new(platform));
-    let group = Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
+    let group =
+        Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
 }

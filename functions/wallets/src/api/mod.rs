@@ -58,7 +58,8 @@ pub fn router(platform: &Platform) -> Router {
         .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
         .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
         .with_state(Wallets::new(platform));
-    let group = Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
+    let group =
+        Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame_for_clients(platform, group, routes)
 }
 
