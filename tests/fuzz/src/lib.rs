@@ -2,7 +2,7 @@
 //! the form that the rest of the code relies on.
 //!
 //! A target is a function over bytes that panics if a promise is broken. `cargo test` runs each over its corpus
-//! (`corpus/<target>/`); `.ci/fuzz` lets libFuzzer search on from there for a bounded time. What it finds is put into the
+//! (`corpus/<target>/`); `.ci/fuzz.sh` lets libFuzzer search on from there for a bounded time. What it finds is put into the
 //! corpus, so that it stays found.
 
 use std::net::IpAddr;

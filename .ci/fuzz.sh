@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lets libFuzzer search each target of tests/fuzz for a bounded time, from its corpus on.
-#   .ci/fuzz [seconds a target, 10 unless told] [target…]
+#   .ci/fuzz.sh [seconds a target, 10 unless told] [target…]
 # Coverage is compiled into the workspace's own crates only, so that third-party crates are not compiled again. What it
 # finds is kept in <target folder>/ci/fuzz/<target>; put it into tests/fuzz/corpus/<target> once it is mended.
 set -euo pipefail
