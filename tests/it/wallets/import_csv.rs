@@ -128,7 +128,7 @@ async fn a_file_becomes_an_integration() {
     assert_eq!(tick(&app).await["failed"], 0, "there is nothing for the job to do");
     assert_eq!(read(&wallets, &wallet).await["status"], "COMPLETED");
     let _ = wallets.delete(&format!("/v1/integrations/{wallet}")).await.expect(204);
-    assert!(!app.all_items().await.contains(&wallet));
+    assert!(!app.items_to_be_removed().await.contains(&wallet));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn from_key_to_removal(exchange: Exchange) {
     assert!(app.secret_names().await.is_empty());
     let _ = app.deliver_stream().await;
     let _ = tick(&app).await;
-    assert_eq!(app.all_items().await.matches(&id).count(), 0, "nothing is left");
+    assert_eq!(app.items_to_be_removed().await.matches(&id).count(), 0, "nothing is left");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! `TestApp`: the whole stack on a free port, as `causeway dev --sandbox` runs it, with everything in a test's hands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use fakes::{Demo, Fakes};
 use http::{HeaderMap, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -297,6 +298,15 @@ impl TestApp {
         let at = self.platform.ids.now().saturating_add(SignedDuration::from_secs(seconds)).expect("a moment in range");
         event.as_object_mut().expect("an object").insert("time".into(), json!(at));
         event
+    }
+
+    /// Every item but the audit log's, which outlives what it tells of.
+    pub async fn items_to_be_removed(&self) -> String {
+        let output = self.table.scan().table_name("causeway").send().await.expect("the table");
+        let is_logged = |item: &HashMap<String, AttributeValue>| {
+            item.get("pk").and_then(|pk| pk.as_s().ok()).is_some_and(|pk| keys::audit::is_month(pk))
+        };
+        format!("{:?}", output.items().iter().filter(|item| !is_logged(item)).collect::<Vec<_>>())
     }
 
     /// Every item of the table, as DynamoDB holds it.
