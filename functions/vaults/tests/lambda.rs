@@ -282,7 +282,9 @@ async fn a_table_that_fails_is_the_functions_error_and_the_next_event_is_worked_
     for (binary, function) in [(SYNC, "vaults-sync"), (REFRESH, "vaults-refresh")] {
         let lambda = Lambda::start(binary, function).await;
         lambda.app.proxy.inject(Fault::ServerError).on("Query").always();
-        let Outcome::Error(error) = lambda.invoke(event(&lambda.app, function)).await else { panic!("it did not fail") };
+        let Outcome::Error(error) = lambda.invoke(event(&lambda.app, function)).await else {
+            panic!("it did not fail")
+        };
         assert_eq!(error.message, "the table failed");
         lambda.app.proxy.clear();
         assert!(lambda.invoke(event(&lambda.app, function)).await.json().is_ok());

@@ -44,9 +44,9 @@ fn every_event_is_sent_to_a_real_binary() {
 fn every_function_has_an_event_and_every_event_a_function() {
     let functions = functions();
     let events = events();
-    let found = events.iter().map(|(name, _)| {
-        function_of(&functions, name).unwrap_or_else(|| panic!("{name} is no function's")).to_owned()
-    });
+    let found = events
+        .iter()
+        .map(|(name, _)| function_of(&functions, name).unwrap_or_else(|| panic!("{name} is no function's")).to_owned());
     assert_eq!(found.collect::<BTreeSet<_>>(), functions);
 }
 

@@ -99,7 +99,11 @@ pub fn requests(list: &Value, create: &Value) -> Vec<(&'static str, Value, Fate)
         ("cookies that are an object", with(list, &[("/cookies", json!({ "a": "b" }))]), Fate::Reported),
         ("cookies that are none", with(list, &[("/cookies", json!(["=;=", "a"]))]), Fate::Served),
         ("a host that is none", with(list, &[("/headers/host", json!("a b<c"))]), Fate::Reported),
-        ("a query with bytes that are no text", with(list, &[("/rawQueryString", json!("utm=%ff%fe&%"))]), Fate::Served),
+        (
+            "a query with bytes that are no text",
+            with(list, &[("/rawQueryString", json!("utm=%ff%fe&%"))]),
+            Fate::Served,
+        ),
         ("a query with a space and a bracket", with(list, &[("/rawQueryString", json!("a b=<c>"))]), Fate::Reported),
         (
             "a body that is no base64",

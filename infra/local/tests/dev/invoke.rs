@@ -111,7 +111,8 @@ fn function_of<'a>(functions: &'a [String], event: &str) -> &'a str {
 async fn every_event_of_the_tree_is_taken_by_its_function() {
     let folder = tempfile::tempdir().unwrap();
     let stack = Stack::start(folder.path()).await;
-    let functions: Vec<String> = local::template::Template::embedded().unwrap().functions().unwrap().into_keys().collect();
+    let functions: Vec<String> =
+        local::template::Template::embedded().unwrap().functions().unwrap().into_keys().collect();
     let tenant = &stack.file["tenants"][0];
     let mut sent = 0;
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events")).unwrap() {
