@@ -190,7 +190,7 @@ impl SyncJob {
                 }
                 // The others go on.
                 Err(error) => {
-                    tracing::error!(group = GROUP, ?due, %error, "what is due was not worked on");
+                    tracing::error!(group = GROUP, ?due, ?error, "what is due was not worked on");
                     let mut all = undone.map(|undone| undone.due).unwrap_or_default();
                     all.insert(due);
                     undone = Some(Undone { due: all, error });

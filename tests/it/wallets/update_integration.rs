@@ -67,6 +67,15 @@ async fn renaming_during_a_sync_loses_neither() {
     assert_eq!((&after["alias"], &after["totalTransactions"]), (&json!("Renamed"), &json!(60)));
 }
 
+/// Every item of the table but the audit log's, which keep the names of what was deleted.
+async fn items(app: &TestApp) -> String {
+    let output = app.table.scan().table_name("causeway").send().await.unwrap();
+    let logged = |pk: &str| shared::table::keys::audit::is_month(pk);
+    let items =
+        output.items().iter().filter(|item| !item.get("pk").and_then(|pk| pk.as_s().ok()).is_some_and(|pk| logged(pk)));
+    format!("{:?}", items.collect::<Vec<_>>())
+}
+
 #[tokio::test]
 async fn what_is_deleted_is_gone_records_and_all() {
     let app = TestApp::start().await;
@@ -74,9 +83,9 @@ async fn what_is_deleted_is_gone_records_and_all() {
     app.fakes.esplora.receive_many(ADDRESS, 60);
     let id = connect_address(&wallets, ADDRESS).await;
     let _ = app.deliver_stream().await;
-    assert!(app.all_items().await.contains(&format!("#X#{id}")));
+    assert!(items(&app).await.contains(&format!("#X#{id}")));
     let _ = wallets.delete(&format!("/v1/integrations/{id}")).await.expect(204);
-    let items = app.all_items().await;
+    let items = items(&app).await;
     assert!(!items.contains(&id), "{items}");
     let _ = wallets.get(&format!("/v1/integrations/{id}")).await.expect(404);
     let _ = wallets.get(&format!("/v1/integrations/{id}/transactions")).await.expect(404);
@@ -101,5 +110,5 @@ async fn a_worker_adds_nothing_to_what_was_deleted_under_it() {
     };
     let (answer, ()) = futures::join!(sync, delete);
     assert_eq!(answer.expect(200)["completed"], 0);
-    assert!(!app.all_items().await.contains(&id));
+    assert!(!items(&app).await.contains(&id));
 }
