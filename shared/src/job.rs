@@ -45,6 +45,9 @@ struct StreamRecord {
 struct StreamChange {
     #[serde(rename = "Keys")]
     keys: StreamKeys,
+    /// One that is made by hand may lack it. An empty one in an answer has the whole batch delivered again.
+    #[serde(rename = "SequenceNumber", default)]
+    sequence_number: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -59,12 +62,34 @@ struct StreamText {
     text: String,
 }
 
+impl StreamRecord {
+    fn key(&self) -> Key {
+        let StreamKeys { pk, sk } = &self.dynamodb.keys;
+        Key::new(&pk.text, &sk.text)
+    }
+}
+
+/// A record that is to be delivered again, as a stream's event source mapping reads it out of `batchItemFailures`. It
+/// delivers everything from the first of them on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// The record's sequence number.
+    pub item_identifier: String,
+}
+
 impl StreamEvent {
-    /// The keys of the items that were written.
+    /// The keys of the items that were written, in the stream's order. One that was written twice is there twice.
     #[must_use]
     pub fn keys(&self) -> Vec<Key> {
-        let keys = self.records.iter().map(|record| &record.dynamodb.keys);
-        keys.map(|keys| Key::new(&keys.pk.text, &keys.sk.text)).collect()
+        self.records.iter().map(StreamRecord::key).collect()
+    }
+
+    /// The records of the items whose keys have `failed`, in the stream's order.
+    #[must_use]
+    pub fn failures(&self, failed: impl Fn(&Key) -> bool) -> Vec<BatchItemFailure> {
+        let records = self.records.iter().filter(|record| failed(&record.key()));
+        records.map(|record| BatchItemFailure { item_identifier: record.dynamodb.sequence_number.clone() }).collect()
     }
 }
 
@@ -123,10 +148,11 @@ pub trait Job: Send + Sync {
     /// [`JobError`] if it could not go on; what was done stays done.
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError>;
 
-    /// The same for what was written to the table, in a job that takes its stream.
+    /// The same for what was written to the table, in a job that takes its stream. Of a batch that was done in part the
+    /// rest is in the answer's `batchItemFailures`.
     ///
     /// # Errors
-    /// [`JobError`] if it could not go on; what was done stays done.
+    /// [`JobError`] if it could not go on, or nothing of the batch could be done; what was done stays done.
     async fn run_stream(&self, _event: StreamEvent) -> Result<serde_json::Value, JobError> {
         Err(JobError::Stream(serde::de::Error::custom("it takes none")))
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use fakes::ai::AiKey;
 use jiff::Timestamp;
 use kit::TestApp;
+use kit::fault_proxy::Fault;
+use kit::malformed;
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
 
@@ -15,6 +17,8 @@ const API: &str = env!("CARGO_BIN_EXE_keys-api");
 const MONITOR: &str = env!("CARGO_BIN_EXE_keys-monitor");
 const BILLING: &str = env!("CARGO_BIN_EXE_keys-billing");
 const DEADLINE: Duration = Duration::from_secs(29);
+/// Too little to begin anything in, and enough to say so.
+const TOO_LATE: Duration = Duration::from_secs(9);
 const PATH: &str = "/api/v1/integrations";
 /// The credential of `keys-api-create.json`.
 const API_KEY: &str = "sk-or-v1-put-your-own-key-here-123";
@@ -153,14 +157,21 @@ async fn its_events_create_a_key_list_it_and_acquire_it() {
 }
 
 #[tokio::test]
-async fn an_event_that_no_gateway_sends_is_an_error_and_the_next_one_is_answered() {
+async fn what_no_gateway_sends_costs_only_itself() {
     let lambda = Lambda::start(API, "keys-api").await;
-    let mut broken = event(&lambda.app, "keys-api-create");
-    broken["body"] = "not base64!".into();
-    for malformed in [json!({}), json!("text"), event(&lambda.app, "keys-monitor"), broken] {
-        assert!(!failed(lambda.invoke(malformed).await).is_empty());
-    }
+    let (list, create) = (event(&lambda.app, "keys-api-list"), event(&lambda.app, "keys-api-create"));
+    malformed::each_request_costs_only_itself(&lambda.api, &list, &create).await;
+}
+
+#[tokio::test]
+async fn a_table_that_stalls_does_not_make_it_miss_its_deadline() {
+    let lambda = Lambda::start(API, "keys-api").await;
+    lambda.api.first_next().await.unwrap();
+    lambda.app.proxy.inject(Fault::Stall).always();
     let list = event(&lambda.app, "keys-api-list");
+    let (status, _) = answered(lambda.api.invoke(list.clone(), Duration::from_secs(2)).await);
+    assert_eq!(status, 500);
+    lambda.app.proxy.clear();
     assert_eq!(answered(lambda.invoke(list).await).0, 200);
 }
 
@@ -225,15 +236,44 @@ async fn its_log_is_one_object_a_line_and_holds_no_credential() {
 }
 
 #[tokio::test]
-async fn both_jobs_report_an_event_that_no_schedule_sends_and_go_on() {
+async fn what_no_schedule_sends_costs_only_itself() {
     for (binary, function) in [(MONITOR, "keys-monitor"), (BILLING, "keys-billing")] {
         let lambda = Lambda::start(binary, function).await;
-        for malformed in [json!({}), json!({ "id": "1", "time": "yesterday" }), event(&lambda.app, "keys-api-list")] {
-            let message = failed(lambda.invoke(malformed).await);
-            assert!(message.starts_with("the event is not a scheduled event: "), "{message}");
-        }
+        let (request, next) = (event(&lambda.app, "keys-api-list"), event(&lambda.app, function));
+        malformed::each_event_costs_only_itself(&lambda.api, &request, &next).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_fails_is_both_jobs_error_and_the_next_event_is_worked_on() {
+    for (binary, function) in [(MONITOR, "keys-monitor"), (BILLING, "keys-billing")] {
+        let lambda = Lambda::start(binary, function).await;
+        lambda.app.proxy.inject(Fault::ServerError).on("Query").always();
+        assert_eq!(failed(lambda.invoke(event(&lambda.app, function)).await), "the table failed");
+        lambda.app.proxy.clear();
         let result = lambda.invoke(event(&lambda.app, function)).await.json().unwrap();
         assert_eq!(result["finished"], true);
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_for_is_left_to_the_next_process() {
+    for (binary, function, done) in [(MONITOR, "keys-monitor", "valid"), (BILLING, "keys-billing", "synced")] {
+        let mut lambda = Lambda::start(binary, function).await;
+        lambda.create().await;
+        lambda.report_invalid().await;
+        lambda.app.fakes.ai.openrouter.host.forget_requests();
+        for cold in [true, false] {
+            let result = lambda.api.invoke(lambda.app.scheduled_event(), TOO_LATE).await.json().unwrap();
+            assert_eq!((&result[done], &result["finished"]), (&json!(0), &json!(false)), "{result}");
+            lambda.process.line_with(&format!("\"cold\":{cold}")).await.unwrap();
+        }
+        assert_eq!(lambda.app.fakes.ai.openrouter.host.calls("/"), 0);
+        lambda.process.kill().await;
+        let environment = lambda.app.environment(&lambda.api, function);
+        lambda.process = FunctionProcess::spawn(binary, environment, &lambda.api).unwrap();
+        let result = lambda.invoke(lambda.app.scheduled_event()).await.json().unwrap();
+        assert_eq!((&result[done], &result["finished"]), (&json!(1), &json!(true)), "{result}");
     }
 }
 

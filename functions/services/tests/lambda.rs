@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::TestApp;
 use kit::fault_proxy::Fault;
+use kit::malformed;
 use kit::metrics::{Defined, Line};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 const API: &str = env!("CARGO_BIN_EXE_services-api");
 const CHECK: &str = env!("CARGO_BIN_EXE_services-check");
 const DEADLINE: Duration = Duration::from_secs(29);
+/// Too little to begin anything in, and enough to say so.
+const TOO_LATE: Duration = Duration::from_secs(9);
 
 /// A function on Lambda.
 struct Lambda {
@@ -115,14 +118,22 @@ async fn what_the_environment_lacks_is_named_in_one_line_and_the_process_ends() 
 }
 
 #[tokio::test]
-async fn an_event_that_no_gateway_sends_is_an_error_and_the_next_one_is_answered() {
+async fn what_no_gateway_sends_costs_only_itself() {
     let lambda = Lambda::start(API, "services-api").await;
-    for malformed in [json!({}), json!("text"), event(&lambda.app, "services-check")] {
-        let (error_type, message) = failed(lambda.invoke(malformed).await);
-        assert!(!error_type.is_empty() && !message.is_empty(), "{error_type}: {message}");
-    }
+    let (list, create) = (event(&lambda.app, "services-api-list"), event(&lambda.app, "services-api-create"));
+    malformed::each_request_costs_only_itself(&lambda.api, &list, &create).await;
+}
+
+#[tokio::test]
+async fn a_table_that_stalls_does_not_make_it_miss_its_deadline() {
+    let lambda = Lambda::start(API, "services-api").await;
+    lambda.api.first_next().await.unwrap();
+    lambda.app.proxy.inject(Fault::Stall).always();
     let list = event(&lambda.app, "services-api-list");
-    assert_eq!(answered(lambda.invoke(list).await), (200, json!({ "data": [] })));
+    let (status, _) = answered(lambda.api.invoke(list.clone(), Duration::from_secs(2)).await);
+    assert_eq!(status, 500);
+    lambda.app.proxy.clear();
+    assert_eq!(answered(lambda.invoke(list).await).0, 200);
 }
 
 #[tokio::test]
@@ -239,14 +250,29 @@ async fn its_log_is_one_object_a_line_and_holds_no_credential() {
 }
 
 #[tokio::test]
-async fn services_check_reports_an_event_that_no_schedule_sends_and_goes_on() {
+async fn what_no_schedule_sends_costs_only_itself() {
     let lambda = Lambda::start(CHECK, "services-check").await;
-    for malformed in [json!({}), json!({ "id": "1", "time": "yesterday" }), event(&lambda.app, "services-api-list")] {
-        let (_, message) = failed(lambda.invoke(malformed).await);
-        assert!(message.starts_with("the event is not a scheduled event: "), "{message}");
+    let (request, next) = (event(&lambda.app, "services-api-list"), event(&lambda.app, "services-check"));
+    malformed::each_event_costs_only_itself(&lambda.api, &request, &next).await;
+}
+
+#[tokio::test]
+async fn what_services_check_has_no_time_for_is_resumed_by_the_next_process() {
+    let mut lambda = Lambda::start(CHECK, "services-check").await;
+    lambda.create_slack(&lambda.app.demo.slack_webhook_url).await;
+    lambda.app.fakes.slack.hooks.forget_requests();
+    let resume = event(&lambda.app, "services-check-resume");
+    for (told, cold) in [(lambda.app.scheduled_event(), true), (resume.clone(), false)] {
+        let result = lambda.api.invoke(told, TOO_LATE).await.json().unwrap();
+        assert_eq!((&result["valid"], &result["finished"]), (&json!(0), &json!(false)), "{result}");
+        lambda.process.line_with(&format!("\"cold\":{cold}")).await.unwrap();
     }
-    let result = lambda.invoke(lambda.app.scheduled_event()).await.json().unwrap();
-    assert_eq!(result["finished"], true);
+    assert!(lambda.app.fakes.slack.hooks.requests().is_empty());
+    lambda.process.kill().await;
+    let environment = lambda.app.environment(&lambda.api, "services-check");
+    lambda.process = FunctionProcess::spawn(CHECK, environment, &lambda.api).unwrap();
+    let result = lambda.invoke(resume).await.json().unwrap();
+    assert_eq!((&result["valid"], &result["finished"]), (&json!(1), &json!(true)), "{result}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The group's real Lambda binaries on a double of the Runtime API, with embedded AWS and stateful fakes behind them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use fakes::platforms::railway::RailwayReach;
 use fakes::platforms::vercel::VercelToken;
 use jiff::Timestamp;
 use kit::TestApp;
+use kit::fault_proxy::Fault;
+use kit::malformed;
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
 use serde_json::{Value, json};
 
@@ -16,6 +19,8 @@ const API: &str = env!("CARGO_BIN_EXE_vaults-api");
 const SYNC: &str = env!("CARGO_BIN_EXE_vaults-sync");
 const REFRESH: &str = env!("CARGO_BIN_EXE_vaults-refresh");
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Too little to begin anything in, and enough to say so.
+const TOO_LATE: Duration = Duration::from_secs(9);
 const SECRETS: &str = "/v1/vaults/acme/app/environments/production/secrets";
 
 /// A function on Lambda.
@@ -39,16 +44,52 @@ impl Lambda {
         self.api.invoke(event, DEADLINE).await
     }
 
-    /// Connects Vercel and makes an automatic link of its project, through the stack beside it; then changes the vault.
-    async fn change(&self) {
-        let vercel = &self.app.fakes.vercel;
-        vercel.add_project("prj_1", "another", "team_sandbox");
+    /// Starts the binary of a function again over the same stack, once the process before has been killed.
+    async fn start_again(&mut self, binary: &str, function: &str) {
+        self.process.kill().await;
+        let environment = self.app.environment(&self.api, function);
+        self.process = FunctionProcess::spawn(binary, environment, &self.api).unwrap();
+    }
+
+    /// Makes the token of the sandbox one of all of the team's projects.
+    fn widen(&self) {
         let teams = vec!["team_sandbox".to_owned()];
         let reach = VercelToken { user: "user_sandbox".into(), teams, ..VercelToken::default() };
-        vercel.add_token(&self.app.demo.vercel_token, reach);
-        let vaults = self.app.vaults();
+        self.app.fakes.vercel.add_token(&self.app.demo.vercel_token, reach);
+    }
+
+    /// Connects Vercel through the stack beside it; gives the connection's id.
+    async fn connect(&self) -> String {
+        self.widen();
         let body = json!({ "token": self.app.demo.vercel_token, "account": "team_sandbox" });
-        let id = vaults.post("/v1/integrations/vercel/connect", &body).await.str("/data/id");
+        self.app.vaults().post("/v1/integrations/vercel/connect", &body).await.str("/data/id")
+    }
+
+    /// Makes three vaults with an automatic link each, and changes them; gives their environments' ids, in order.
+    async fn change_three(&self) -> Vec<String> {
+        let connection = self.connect().await;
+        let mut ids: Vec<String> = Vec::new();
+        for number in 1..=3 {
+            let (project, vault) = (format!("prj_{number}"), format!("acme/app{number}"));
+            self.app.fakes.vercel.add_project(&project, &project, "team_sandbox");
+            let secrets = format!("/v1/vaults/{vault}/environments/production/secrets");
+            let vaults = self.app.vaults();
+            let _ = vaults.put(&secrets, &json!({ "A": "1" })).await.expect(200);
+            let body = json!({ "connectionId": connection, "projectId": project, "auto": true });
+            let _ = vaults.post(&format!("/v1/integrations/vaults/{vault}/sync"), &body).await.expect(200);
+            let _ = vaults.put(&secrets, &json!({ "A": "2" })).await.expect(200);
+            let known = environment_ids(&self.app).await;
+            ids.extend(known.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+        }
+        ids
+    }
+
+    /// Connects Vercel and makes an automatic link of its project, through the stack beside it; then changes the vault.
+    async fn change(&self) {
+        let id = self.connect().await;
+        let vercel = &self.app.fakes.vercel;
+        vercel.add_project("prj_1", "another", "team_sandbox");
+        let vaults = self.app.vaults();
         let _ = vaults.put(SECRETS, &json!({ "A": "1" })).await.expect(200);
         let body = json!({ "connectionId": id, "projectId": "prj_1", "auto": true });
         let _ = vaults.post("/v1/integrations/vaults/acme/app/sync", &body).await.expect(200);
@@ -76,10 +117,31 @@ fn changed(app: &TestApp, id: &str) -> Value {
     serde_json::from_str(&text.replace("env_0123456789abcdef0123456789abcdef", id)).unwrap()
 }
 
-async fn environment_id(app: &TestApp) -> String {
+/// The same of several, in one batch; the records' sequence numbers are 1, 2 and so on.
+fn batch(app: &TestApp, ids: &[String]) -> Value {
+    let records = ids.iter().zip(1..).map(|(id, number)| {
+        let mut record = changed(app, id)["Records"][0].clone();
+        record["dynamodb"]["SequenceNumber"] = number.to_string().into();
+        record
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+async fn environment_ids(app: &TestApp) -> BTreeSet<String> {
     let names = app.secret_names().await;
-    let name = names.iter().find(|name| name.contains("/env_")).unwrap();
-    name.split('/').nth(3).unwrap().to_owned()
+    names.iter().filter_map(|name| name.split('/').find(|part| part.starts_with("env_"))).map(str::to_owned).collect()
+}
+
+async fn environment_id(app: &TestApp) -> String {
+    environment_ids(app).await.pop_first().unwrap()
+}
+
+/// The status and body of an HTTP function's answer.
+#[track_caller]
+fn answered(outcome: Outcome) -> (u64, Value) {
+    let answer = outcome.json().unwrap_or_else(|outcome| panic!("{outcome:?}"));
+    let body = answer["body"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 fn a(value: &str) -> Vec<(String, String)> {
@@ -109,6 +171,124 @@ async fn requests_are_answered_and_a_callback_comes_back_to_the_gateway() {
     let kept = lambda.app.all_items().await;
     let callback = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/v1/integrations/vercel/callback";
     assert!(kept.contains(callback), "{kept}");
+}
+
+#[tokio::test]
+async fn its_events_connect_an_account_and_list_it() {
+    let lambda = Lambda::start(API, "vaults-api").await;
+    lambda.widen();
+    let (status, connected) = answered(lambda.invoke(event(&lambda.app, "vaults-api-connect")).await);
+    assert_eq!(status, 201, "{connected}");
+    let (status, list) = answered(lambda.invoke(event(&lambda.app, "vaults-api-list")).await);
+    assert_eq!((status, &list["data"]["connections"][0]["id"]), (200, &connected["data"]["id"]), "{list}");
+}
+
+#[tokio::test]
+async fn what_no_gateway_sends_costs_only_itself() {
+    let lambda = Lambda::start(API, "vaults-api").await;
+    let (list, create) = (event(&lambda.app, "vaults-api-list"), event(&lambda.app, "vaults-api-connect"));
+    malformed::each_request_costs_only_itself(&lambda.api, &list, &create).await;
+}
+
+#[tokio::test]
+async fn what_neither_schedules_nor_the_stream_send_costs_only_itself() {
+    for (binary, function) in [(SYNC, "vaults-sync"), (REFRESH, "vaults-refresh")] {
+        let lambda = Lambda::start(binary, function).await;
+        let (request, next) = (event(&lambda.app, "vaults-api-list"), event(&lambda.app, function));
+        malformed::each_event_costs_only_itself(&lambda.api, &request, &next).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_stalls_does_not_make_it_miss_its_deadline() {
+    let lambda = Lambda::start(API, "vaults-api").await;
+    lambda.api.first_next().await.unwrap();
+    lambda.app.proxy.inject(Fault::Stall).always();
+    let list = event(&lambda.app, "vaults-api-list");
+    let (status, _) = answered(lambda.api.invoke(list.clone(), Duration::from_secs(2)).await);
+    assert_eq!(status, 500);
+    lambda.app.proxy.clear();
+    assert_eq!(answered(lambda.invoke(list).await).0, 200);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_fails_in_part_what_failed_is_delivered_again() {
+    let lambda = Lambda::start(SYNC, "vaults-sync").await;
+    let ids = lambda.change_three().await;
+    let event = batch(&lambda.app, &ids);
+    let second = ids[1].clone();
+    lambda.app.proxy.inject(Fault::ServerError).when(move |body| body.to_string().contains(&second)).always();
+    let result = lambda.invoke(event.clone()).await.json().unwrap();
+    assert_eq!((&result["pushed"], &result["failed"]), (&json!(2), &json!(0)), "{result}");
+    assert_eq!(result["batchItemFailures"], json!([{ "itemIdentifier": "2" }]));
+    lambda.app.proxy.clear();
+    // Lambda delivers from the lowest of them on.
+    let rest = json!({ "Records": event["Records"].as_array().unwrap()[1..] });
+    let result = lambda.invoke(rest).await.json().unwrap();
+    assert_eq!((&result["pushed"], &result["batchItemFailures"]), (&json!(1), &json!([])), "{result}");
+    for project in ["prj_1", "prj_2", "prj_3"] {
+        assert_eq!(lambda.app.fakes.vercel.values(project, "production"), a("2"));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_whole_is_an_error_and_loses_nothing() {
+    let lambda = Lambda::start(SYNC, "vaults-sync").await;
+    lambda.change().await;
+    let id = environment_id(&lambda.app).await;
+    let event = batch(&lambda.app, &[id.clone(), id]);
+    lambda.app.proxy.inject(Fault::ServerError).always();
+    let Outcome::Error(error) = lambda.invoke(event.clone()).await else { panic!("it did not fail") };
+    assert_eq!(error.message, "links of an environment could not be followed");
+    lambda.app.proxy.clear();
+    let result = lambda.invoke(event).await.json().unwrap();
+    assert_eq!((&result["pushed"], &result["batchItemFailures"]), (&json!(1), &json!([])));
+    assert_eq!(lambda.at_vercel(), a("2"));
+}
+
+#[tokio::test]
+async fn a_push_that_there_is_no_time_for_is_left_to_the_next_process() {
+    let mut lambda = Lambda::start(SYNC, "vaults-sync").await;
+    lambda.change().await;
+    let id = environment_id(&lambda.app).await;
+    for (told, cold) in [(changed(&lambda.app, &id), true), (event(&lambda.app, "vaults-sync"), false)] {
+        let result = lambda.api.invoke(told, TOO_LATE).await.json().unwrap();
+        assert_eq!((&result["pushed"], &result["batchItemFailures"]), (&json!(0), &json!([])), "{result}");
+        lambda.process.line_with(&format!("\"cold\":{cold}")).await.unwrap();
+    }
+    lambda.start_again(SYNC, "vaults-sync").await;
+    let result = lambda.invoke(event(&lambda.app, "vaults-sync")).await.json().unwrap();
+    assert_eq!(result["pushed"], 1, "{result}");
+    assert_eq!(lambda.at_vercel(), a("2"));
+}
+
+#[tokio::test]
+async fn a_renewal_that_there_is_no_time_for_is_left_to_the_next_process() {
+    let mut lambda = Lambda::start(REFRESH, "vaults-refresh").await;
+    let id = connect_railway(&lambda.app).await;
+    for cold in [true, false] {
+        let result = lambda.api.invoke(event(&lambda.app, "vaults-refresh"), TOO_LATE).await.json().unwrap();
+        assert_eq!(result, json!({ "renewed": 0, "refused": 0, "putOff": 0 }));
+        lambda.process.line_with(&format!("\"cold\":{cold}")).await.unwrap();
+    }
+    lambda.start_again(REFRESH, "vaults-refresh").await;
+    let result = lambda.invoke(event(&lambda.app, "vaults-refresh")).await.json().unwrap();
+    assert_eq!(result["renewed"], 1, "{result}");
+    assert_works(&lambda.app, &id).await;
+}
+
+#[tokio::test]
+async fn a_table_that_fails_is_the_functions_error_and_the_next_event_is_worked_on() {
+    for (binary, function) in [(SYNC, "vaults-sync"), (REFRESH, "vaults-refresh")] {
+        let lambda = Lambda::start(binary, function).await;
+        lambda.app.proxy.inject(Fault::ServerError).on("Query").always();
+        let Outcome::Error(error) = lambda.invoke(event(&lambda.app, function)).await else {
+            panic!("it did not fail")
+        };
+        assert_eq!(error.message, "the table failed");
+        lambda.app.proxy.clear();
+        assert!(lambda.invoke(event(&lambda.app, function)).await.json().is_ok());
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ use shared::Platform;
 use shared::auth::Tenant;
 use shared::credentials::CredentialError;
 use shared::deadline;
-use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
+use shared::job::{BatchItemFailure, Job, JobError, ScheduledEvent, StreamEvent};
 use shared::table::{Key, Stored, TableError, keys};
 use shared::telemetry::metrics;
 use tokio::sync::{Mutex, watch};
@@ -97,8 +97,8 @@ struct Tally {
     unfinished: usize,
     /// Deleted integrations of which nothing is left.
     removed: usize,
-    /// What a stream asks for: nothing is to be delivered again, for what is due is in the table.
-    batch_item_failures: [(); 0],
+    /// What a stream asks for: the records of those that the table failed over.
+    batch_item_failures: Vec<BatchItemFailure>,
 }
 
 impl Tally {
@@ -117,6 +117,19 @@ impl Tally {
 enum Due {
     Sync(Tenant, WalletId),
     Removal(Tenant, WalletId),
+}
+
+/// What could not be worked on.
+#[derive(Debug)]
+struct Undone {
+    due: HashSet<Due>,
+    error: JobError,
+}
+
+impl From<Undone> for JobError {
+    fn from(undone: Undone) -> Self {
+        undone.error
+    }
 }
 
 impl Due {
@@ -163,31 +176,36 @@ impl SyncJob {
         Ok(integrations.iter().any(|one| one.sync.leased_until.is_some()))
     }
 
-    /// Works on these, several at a time.
-    async fn work(&self, due: Vec<Due>, until: Option<Instant>, tally: &mut Tally) -> Result<(), JobError> {
+    /// Works on these, several at a time; gives those that failed, and why the last of them did.
+    async fn work(&self, due: Vec<Due>, until: Option<Instant>, tally: &mut Tally) -> Result<(), Undone> {
         let mut working = stream::iter(due)
-            .map(|due| async move {
-                match due {
-                    Due::Sync(tenant, id) => self.sync(&tenant, &id, until).await.map(|left| (left, false)),
-                    Due::Removal(tenant, id) => {
-                        let removed = self.wallets.integrations.remove_rest(&tenant, &id).await?;
-                        Ok((Left::Alone, removed))
-                    }
-                }
-            })
+            .map(|due| async move { (self.work_on(&due, until).await, due) })
             .buffer_unordered(AT_ONCE);
-        let mut outcome = Ok(());
-        while let Some(done) = working.next().await {
+        let mut undone: Option<Undone> = None;
+        while let Some((done, due)) = working.next().await {
             match done {
                 Ok((left, removed)) => {
                     tally.count(left);
                     tally.removed += usize::from(removed);
                 }
                 // The others go on.
-                Err(error) => outcome = Err(error),
+                Err(error) => {
+                    tracing::error!(group = GROUP, ?due, ?error, "what is due was not worked on");
+                    let mut all = undone.map(|undone| undone.due).unwrap_or_default();
+                    all.insert(due);
+                    undone = Some(Undone { due: all, error });
+                }
             }
         }
-        outcome
+        undone.map_or(Ok(()), Err)
+    }
+
+    /// How it was left, and whether it was the rest of a deleted integration that is removed now.
+    async fn work_on(&self, due: &Due, until: Option<Instant>) -> Result<(Left, bool), JobError> {
+        match due {
+            Due::Sync(tenant, id) => Ok((self.sync(tenant, id, until).await?, false)),
+            Due::Removal(tenant, id) => Ok((Left::Alone, self.wallets.integrations.remove_rest(tenant, id).await?)),
+        }
     }
 
     /// Syncs one integration for as long as there is time.
@@ -244,7 +262,16 @@ impl Job for SyncJob {
     async fn run_stream(&self, event: StreamEvent) -> Result<serde_json::Value, JobError> {
         let mut tally = Tally::default();
         let told: HashSet<Due> = event.keys().iter().filter_map(Due::of).collect();
-        self.work(told.into_iter().collect(), Some(Instant::now() + SHORT), &mut tally).await?;
+        let until = Some(Instant::now() + SHORT);
+        match self.work(told.iter().cloned().collect(), until, &mut tally).await {
+            Ok(()) => {}
+            // All of it is delivered again.
+            Err(undone) if undone.due.len() == told.len() => return Err(undone.error),
+            Err(undone) => {
+                let failed = |key: &Key| Due::of(key).is_some_and(|due| undone.due.contains(&due));
+                tally.batch_item_failures = event.failures(failed);
+            }
+        }
         serde_json::to_value(tally).map_err(JobError::Result)
     }
 }

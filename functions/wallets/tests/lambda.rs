@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::TestApp;
+use kit::fault_proxy::Fault;
+use kit::malformed;
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
 use serde_json::{Value, json};
 
 const API: &str = env!("CARGO_BIN_EXE_wallets-api");
 const SYNC: &str = env!("CARGO_BIN_EXE_wallets-sync");
 const DEADLINE: Duration = Duration::from_secs(29);
+/// Too little to begin a page in, and enough to say so.
+const TOO_LATE: Duration = Duration::from_secs(9);
 const ADDRESS: &str = "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu";
+const ADDRESSES: [&str; 3] =
+    [ADDRESS, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g"];
 
 /// A function on Lambda.
 struct Lambda {
@@ -38,7 +44,11 @@ impl Lambda {
 
     /// Connects an address through the stack beside it; gives its id.
     async fn connect(&self) -> String {
-        let body = json!({ "provider": "bitcoin", "address": ADDRESS });
+        self.connect_address(ADDRESS).await
+    }
+
+    async fn connect_address(&self, address: &str) -> String {
+        let body = json!({ "provider": "bitcoin", "address": address });
         self.app.wallets().post("/v1/integrations", &body).await.str("/walletId")
     }
 
@@ -64,6 +74,16 @@ fn event(app: &TestApp, name: &str) -> Value {
 fn queued(app: &TestApp, id: &str) -> Value {
     let text = event(app, "wallets-sync-queued").to_string();
     serde_json::from_str(&text.replace("wal_0mppy1i4gck3218dr9l6j", id)).unwrap()
+}
+
+/// The same of several, in one batch; the records' sequence numbers are 1, 2 and so on.
+fn batch(app: &TestApp, ids: &[String]) -> Value {
+    let records = ids.iter().zip(1..).map(|(id, number)| {
+        let mut record = queued(app, id)["Records"][0].clone();
+        record["dynamodb"]["SequenceNumber"] = number.to_string().into();
+        record
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
 }
 
 /// The status and body of an HTTP function's answer.
@@ -123,17 +143,94 @@ async fn both_of_its_events_sync_what_is_queued() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_sends_is_an_error_and_the_next_one_is_taken() {
+async fn what_no_gateway_sends_costs_only_itself() {
+    let lambda = Lambda::start(API, "wallets-api").await;
+    let (list, create) = (event(&lambda.app, "wallets-api-list"), event(&lambda.app, "wallets-api-create"));
+    malformed::each_request_costs_only_itself(&lambda.api, &list, &create).await;
+}
+
+#[tokio::test]
+async fn what_neither_the_schedule_nor_the_stream_sends_costs_only_itself() {
     let lambda = Lambda::start(SYNC, "wallets-sync").await;
-    for (malformed, expected) in [
-        (json!({}), "the event is not a scheduled event: "),
-        (json!({ "Records": [{ "dynamodb": {} }] }), "the event is not a batch of a stream"),
-    ] {
-        let Outcome::Error(error) = lambda.invoke(malformed).await else { panic!("it was taken") };
-        assert!(error.message.starts_with(expected), "{error:?}");
+    let (request, next) = (event(&lambda.app, "wallets-api-list"), event(&lambda.app, "wallets-sync"));
+    malformed::each_event_costs_only_itself(&lambda.api, &request, &next).await;
+    // Nothing to do is no error, nor is what is none of its items.
+    for idle in [json!({ "Records": [] }), queued(&lambda.app, "wal_0mppy1i4gck3218dr9l6j"), queued(&lambda.app, "x")] {
+        let result = lambda.invoke(idle).await.json().unwrap();
+        assert_eq!((&result["completed"], &result["batchItemFailures"]), (&json!(0), &json!([])));
     }
+}
+
+#[tokio::test]
+async fn a_table_that_stalls_does_not_make_it_miss_its_deadline() {
+    let lambda = Lambda::start(API, "wallets-api").await;
+    lambda.api.first_next().await.unwrap();
+    lambda.app.proxy.inject(Fault::Stall).always();
+    let list = event(&lambda.app, "wallets-api-list");
+    let (status, _) = answered(lambda.api.invoke(list.clone(), Duration::from_secs(2)).await);
+    assert_eq!(status, 500);
+    lambda.app.proxy.clear();
+    assert_eq!(answered(lambda.invoke(list).await).0, 200);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_fails_in_part_what_failed_is_delivered_again() {
+    let lambda = Lambda::start(SYNC, "wallets-sync").await;
+    let mut ids = Vec::new();
+    for address in ADDRESSES {
+        lambda.app.fakes.esplora.receive_many(address, 2);
+        ids.push(lambda.connect_address(address).await);
+    }
+    let event = batch(&lambda.app, &ids);
+    let second = ids[1].clone();
+    lambda.app.proxy.inject(Fault::ServerError).when(move |body| body.to_string().contains(&second)).always();
+    let result = lambda.invoke(event.clone()).await.json().unwrap();
+    assert_eq!((&result["completed"], &result["failed"]), (&json!(2), &json!(0)), "{result}");
+    assert_eq!(result["batchItemFailures"], json!([{ "itemIdentifier": "2" }]));
+    lambda.process.line_with("what is due was not worked on").await.unwrap();
+    lambda.app.proxy.clear();
+    // Lambda delivers from the lowest of them on.
+    let rest = json!({ "Records": event["Records"].as_array().unwrap()[1..] });
+    let result = lambda.invoke(rest).await.json().unwrap();
+    assert_eq!((&result["completed"], &result["batchItemFailures"]), (&json!(1), &json!([])), "{result}");
+    for id in ids {
+        assert_eq!(lambda.read(&id).await["totalTransactions"], 2);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_whole_is_an_error_and_loses_nothing() {
+    let lambda = Lambda::start(SYNC, "wallets-sync").await;
+    let id = lambda.connect().await;
+    lambda.app.fakes.esplora.receive_many(ADDRESS, 2);
+    let event = batch(&lambda.app, &[id.clone(), id.clone()]);
+    lambda.app.proxy.inject(Fault::ServerError).always();
+    let Outcome::Error(error) = lambda.invoke(event.clone()).await else { panic!("it did not fail") };
+    assert_eq!(error.message, "the table failed");
+    lambda.app.proxy.clear();
+    let result = lambda.invoke(event).await.json().unwrap();
+    assert_eq!((&result["completed"], &result["batchItemFailures"]), (&json!(1), &json!([])));
+    assert_eq!(lambda.read(&id).await["totalTransactions"], 2);
+}
+
+#[tokio::test]
+async fn what_there_is_no_time_for_is_put_off_and_gone_on_with_by_the_next_process() {
+    let mut lambda = Lambda::start(SYNC, "wallets-sync").await;
+    lambda.app.fakes.esplora.receive_many(ADDRESS, 30);
+    let id = lambda.connect().await;
+    for cold in [true, false] {
+        let result = lambda.api.invoke(queued(&lambda.app, &id), TOO_LATE).await.json().unwrap();
+        assert_eq!((&result["unfinished"], &result["batchItemFailures"]), (&json!(1), &json!([])), "{result}");
+        lambda.process.line_with(&format!("\"cold\":{cold}")).await.unwrap();
+    }
+    assert_eq!(lambda.app.fakes.esplora.host.calls("/txs/chain"), 0);
+    lambda.process.kill().await;
+    let environment = lambda.app.environment(&lambda.api, "wallets-sync");
+    lambda.process = FunctionProcess::spawn(SYNC, environment, &lambda.api).unwrap();
     let result = lambda.invoke(event(&lambda.app, "wallets-sync")).await.json().unwrap();
-    assert_eq!(result["completed"], 0);
+    assert_eq!(result["completed"], 1, "{result}");
+    lambda.process.line_with("\"cold\":true").await.unwrap();
+    assert_eq!(lambda.read(&id).await["totalTransactions"], 30);
 }
 
 #[tokio::test]

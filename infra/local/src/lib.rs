@@ -8,7 +8,7 @@
 //! | [`streams`] | the table's stream, filtered for the functions that take it |
 //! | [`stack`] | the functions on one port, Lambda's Invoke API, the schedules, the stream |
 //! | [`demo`] | the demo tenants and `dev.json` |
-//! | [`dev`], [`openapi`], [`operate`], [`audit`] | the commands |
+//! | [`dev`], [`openapi`], [`operate`], [`audit`], [`environment`] | the commands |
 //! | [`deployed`] | a deployed stack, found by its name |
 
 pub mod audit;
@@ -16,6 +16,7 @@ pub mod demo;
 pub mod deployed;
 pub mod dev;
 pub mod emulators;
+pub mod environment;
 pub mod openapi;
 pub mod operate;
 pub mod secrets_manager;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use local::{audit, dev, openapi, operate};
+use local::{audit, dev, environment, openapi, operate};
 
 /// Causeway, an integrations backend. Without a command: `dev --sandbox`.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Upstreams,
     /// Send an event to a function of the running local stack.
     Invoke(operate::Invoke),
+    /// Print the environment of a function that runs beside the running local stack.
+    Env(environment::Options),
     /// Write the OpenAPI documents and their reading pages from the code, or check them.
     Openapi(openapi::Options),
 }
@@ -42,6 +44,7 @@ async fn main() -> ExitCode {
         Command::Audit(options) => audit::run(options).await.map_err(Into::into),
         Command::Upstreams => operate::upstreams().map_err(Into::into),
         Command::Invoke(options) => operate::invoke(options).await.map_err(Into::into),
+        Command::Env(options) => environment::run(&options).map_err(Into::into),
         Command::Openapi(options) => openapi::run(&options).map_err(Into::into),
     };
     match outcome {

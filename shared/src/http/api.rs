@@ -54,6 +54,9 @@ struct Frame {
 
 /// API Gateway gives up after 30 s, so a request outside of Lambda has no longer either.
 const LONGEST: Duration = Duration::from_secs(29);
+/// A request that is still at work so long before its deadline is given up, as Lambda would, but with an answer. Outside
+/// work has stopped by then; what can take longer is AWS.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 impl Api {
     /// The group's routes, framed: unknown paths and methods answer in its envelope too.
@@ -109,7 +112,9 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     let counted = Slot::default();
     request.extensions_mut().insert(counted.clone());
     let answered = async {
-        let response = deadline::within(left, catch(next.run(request))).await;
+        let work = tokio::time::timeout(left.saturating_sub(LAST_MOMENT), catch(next.run(request)));
+        let late = |_| ApiError::internal("the deadline came before the answer").into_response();
+        let response = deadline::within(left, work).await.unwrap_or_else(late);
         let mut response = present(group, &request_id, &path, response);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             response.headers_mut().insert(RequestId::HEADER, value);

@@ -3,6 +3,7 @@
 
 mod deployment;
 mod documents;
+mod events;
 mod permissions;
 mod sources;
 mod telemetry;

@@ -150,8 +150,11 @@ fn the_template_sets_the_variables_that_the_code_reads() {
     let sources: Vec<_> = product().into_iter().filter(|source| !source.is("infra/")).collect();
     let mut read = BTreeSet::new();
     for code in sources.iter().map(super::Source::code) {
-        let literals = code.split("\"CAUSEWAY_").skip(1);
-        read.extend(literals.map(|rest| format!("CAUSEWAY_{}", rest.split('"').next().unwrap())));
+        for prefix in ["CAUSEWAY_", "AWS_ENDPOINT_URL_"] {
+            let quoted = format!("\"{prefix}");
+            let literals = code.split(&quoted).skip(1);
+            read.extend(literals.map(|rest| format!("{prefix}{}", rest.split('"').next().unwrap())));
+        }
     }
     let left_out: BTreeSet<&str> = LEFT_OUT.iter().map(|(name, _)| *name).collect();
     let known: BTreeSet<&str> = read.iter().map(String::as_str).collect();
@@ -162,6 +165,9 @@ fn the_template_sets_the_variables_that_the_code_reads() {
     let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS"];
     // What is a parameter has its default; those of the issuer are of no use without one.
     let default = |name: &str| {
+        if let Some(text) = variables[name].as_str() {
+            return Some(text.to_owned());
+        }
         let parameter = variables[name]["Ref"].as_str()?;
         let default = &document["Parameters"][parameter]["Default"];
         default.as_str().map(str::to_owned).or_else(|| default.is_number().then(|| default.to_string()))

@@ -5,6 +5,7 @@
 //! | [`app`] | `TestApp`: the whole stack on a free port, with fakes, faults, a fixed clock, and clients |
 //! | [`fault_proxy`] | a proxy that injects faults between the functions and the AWS emulators |
 //! | [`logs`] | every line logged by the test process |
+//! | [`malformed`] | events that nobody sends, and what a function owes them |
 //! | [`metrics`] | everything that a stack measures, and a strict reader of the lines that tell it |
 //! | [`names`] | a resolver that answers whatever a test wants |
 //! | [`runtime_api`] | a double of the Lambda Runtime API that runs a function's real binary |
@@ -14,6 +15,7 @@
 pub mod app;
 pub mod fault_proxy;
 pub mod logs;
+pub mod malformed;
 pub mod metrics;
 pub mod names;
 pub mod runtime_api;

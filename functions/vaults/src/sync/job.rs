@@ -19,7 +19,7 @@ use shared::Platform;
 use shared::auth::Tenant;
 use shared::deadline;
 use shared::http::ApiError;
-use shared::job::{Job, JobError, ScheduledEvent, StreamEvent};
+use shared::job::{BatchItemFailure, Job, JobError, ScheduledEvent, StreamEvent};
 use shared::table::{Key, keys};
 
 use super::Ask;
@@ -53,8 +53,8 @@ struct Tally {
     busy: usize,
     /// Links whose connection is gone.
     removed: usize,
-    /// What a stream asks for: nothing is to be delivered again, for what is due is in the table.
-    batch_item_failures: [(); 0],
+    /// What a stream asks for: the records of the environments whose links could not be followed.
+    batch_item_failures: Vec<BatchItemFailure>,
 }
 
 /// What is due: an environment's id.
@@ -70,9 +70,9 @@ impl SyncJob {
         &self.vaults.platform
     }
 
-    /// Works on these, one after the other.
-    async fn work(&self, due: impl IntoIterator<Item = Due>, tally: &mut Tally) -> Result<(), JobError> {
-        let mut outcome = Ok(());
+    /// Works on these, one after the other; gives those that failed. What there is no time for stays due.
+    async fn work(&self, due: impl IntoIterator<Item = Due>, tally: &mut Tally) -> HashSet<Due> {
+        let mut failed = HashSet::new();
         for (tenant, id) in due {
             if is_near_the_end() {
                 break;
@@ -80,10 +80,10 @@ impl SyncJob {
             if let Err(error) = self.follow(&tenant, &id, tally).await {
                 // The others go on.
                 tracing::error!(tenant = tenant.as_str(), environment = id, ?error, "links were not followed");
-                outcome = Err(JobError::Failed("links of an environment could not be followed".into()));
+                failed.insert((tenant, id));
             }
         }
-        outcome
+        failed
     }
 
     /// Pushes over the automatic links of one environment, if they are due.
@@ -140,7 +140,7 @@ impl Job for SyncJob {
     async fn run(&self, _event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
         let mut tally = Tally::default();
         let now = self.platform().ids.now();
-        let mut outcome = Ok(());
+        let mut failed = false;
         for number in 0..QUEUES {
             let mut seen = HashSet::new();
             loop {
@@ -151,19 +151,30 @@ impl Job for SyncJob {
                 if fresh.is_empty() || is_near_the_end() {
                     break;
                 }
-                outcome = self.work(fresh, &mut tally).await.and(outcome);
+                failed |= !self.work(fresh, &mut tally).await.is_empty();
             }
         }
-        outcome?;
+        if failed {
+            return Err(not_followed());
+        }
         serde_json::to_value(tally).map_err(JobError::Result)
     }
 
     async fn run_stream(&self, event: StreamEvent) -> Result<serde_json::Value, JobError> {
         let mut tally = Tally::default();
         let told: HashSet<Due> = event.keys().iter().filter_map(environment_of).collect();
-        self.work(told, &mut tally).await?;
+        let failed = self.work(told.clone(), &mut tally).await;
+        if !failed.is_empty() && failed.len() == told.len() {
+            // All of it is delivered again.
+            return Err(not_followed());
+        }
+        tally.batch_item_failures = event.failures(|key| environment_of(key).is_some_and(|due| failed.contains(&due)));
         serde_json::to_value(tally).map_err(JobError::Result)
     }
+}
+
+fn not_followed() -> JobError {
+    JobError::Failed("links of an environment could not be followed".into())
 }
 
 fn is_near_the_end() -> bool {

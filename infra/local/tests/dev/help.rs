@@ -25,7 +25,7 @@ async fn every_command_says_what_it_does() {
         (
             &[][..],
             "Causeway, an integrations backend. Without a command: `dev --sandbox`",
-            &["dev", "token", "upstreams", "invoke", "openapi"][..],
+            &["dev", "token", "upstreams", "invoke", "env", "openapi"][..],
         ),
         (&["dev"], "Run the whole stack on one port", &["--port", "--data-dir", "--fresh", "--sandbox"]),
         (

@@ -100,3 +100,43 @@ async fn an_event_is_sent_as_it_is_in_a_file_or_on_standard_input() {
     let now = result(&invoke(folder.path(), &["services-check"]).await);
     assert_eq!(now["invalid"], 1);
 }
+
+/// The function that an event of `tests/events` is for: the beginning of its file's name.
+fn function_of<'a>(functions: &'a [String], event: &str) -> &'a str {
+    let named = |function: &&String| event == **function || event.starts_with(&format!("{function}-"));
+    functions.iter().find(named).unwrap_or_else(|| panic!("{event} is no function's"))
+}
+
+#[tokio::test]
+async fn every_event_of_the_tree_is_taken_by_its_function() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = Stack::start(folder.path()).await;
+    let functions: Vec<String> =
+        local::template::Template::embedded().unwrap().functions().unwrap().into_keys().collect();
+    let tenant = &stack.file["tenants"][0];
+    let mut sent = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        if name == "env" {
+            continue;
+        }
+        let function = function_of(&functions, name);
+        let answer = result(&invoke(folder.path(), &[function, file.to_str().unwrap()]).await);
+        sent += 1;
+        if !function.ends_with("-api") {
+            assert!(answer.is_object(), "{name}: {answer}");
+            continue;
+        }
+        assert_eq!(answer["statusCode"], 401, "{name}: nobody asks: {answer}");
+        let mut event: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        event["headers"]["authorization"] = format!("Bearer {}", tenant["tokens"]["admin"].as_str().unwrap()).into();
+        event["headers"]["x-client-id"] = tenant["client_id"].clone();
+        event["headers"]["x-client-secret"] = tenant["client_secret"].clone();
+        let authorised = folder.path().join("event.json");
+        std::fs::write(&authorised, event.to_string()).unwrap();
+        let answer = result(&invoke(folder.path(), &[function, authorised.to_str().unwrap()]).await);
+        assert!(!matches!(answer["statusCode"].as_u64(), None | Some(401 | 403 | 500..)), "{name}: {answer}");
+    }
+    assert!(sent > 20, "the events were not found");
+}

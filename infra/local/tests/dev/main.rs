@@ -16,6 +16,7 @@ mod data;
 mod deployed;
 mod dev_file;
 mod ending;
+mod env;
 mod help;
 mod invoke;
 mod oidc;
