@@ -6,24 +6,29 @@
 //! the jobs and the sweep run, and everything must be as if nothing had happened. A function dies by being dropped in the
 //! middle of a call that writes, which arrives at AWS all the same, and not at the platform: so it dies between any two
 //! writes. A step that only reads changes nothing, so it is just refused for good; that the SDK asks once more is tested
-//! elsewhere. Each case has a stack of its own.
+//! elsewhere. Each operation is also asked for, or its event delivered, twice: one after the other, and both at once. Cases
+//! run one after the other on stacks that are emptied in between.
 //!
 //! The look at a job's queues is no step: how many of them there are is chance's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fakes::platforms::railway::RailwayReach;
 use fakes::platforms::vercel::VercelRecord;
 use fakes::{Answer as Reply, Fault as PlatformFault, Host};
+use futures::future::BoxFuture;
 use futures::{StreamExt, join};
 use kit::TestApp;
 use kit::fault_proxy::{Fault, Injection};
 use serde_json::{Map, Value, json};
-use shared::function::Function;
 
 use super::authorize::decide;
 use super::fixtures::{CONNECTIONS, ENVIRONMENT, SECRETS, SYNC, asks, put, reach, set_at_vercel, sync};
+use super::stacks::{Stack, Stacks};
+use crate::fault_table;
 use crate::secrets::labels;
 
 /// Stacks that run at the same time. Much of a case is waiting: for the pause before a repetition.
@@ -105,6 +110,10 @@ enum Step {
     Platform(String),
 }
 
+/// In the order of the table's columns.
+const BLOWS: [Blow; 4] = [Blow::Refused, Blow::Lost, Blow::LostFromThereOn, Blow::Died];
+const COLUMNS: [&str; 4] = ["refused", "lost", "lost from there on", "died"];
+
 impl Step {
     /// The ways in which it is struck.
     fn blows(&self) -> &'static [Blow] {
@@ -112,8 +121,14 @@ impl Step {
         match self {
             Self::Aws(call) if READS.contains(&call.as_str()) => &[Blow::Refused],
             Self::Platform(request) if request.starts_with("GET ") => &[Blow::Refused],
-            Self::Aws(_) => &[Blow::Refused, Blow::Lost, Blow::LostFromThereOn, Blow::Died],
-            Self::Platform(_) => &[Blow::Refused, Blow::Lost, Blow::LostFromThereOn, Blow::Died],
+            Self::Aws(_) | Self::Platform(_) => &BLOWS,
+        }
+    }
+
+    /// Its name in the table.
+    fn label(&self) -> String {
+        match self {
+            Self::Aws(name) | Self::Platform(name) => name.chars().take(28).collect(),
         }
     }
 }
@@ -129,32 +144,63 @@ enum Told {
 
 /// A stack on which an operation is about to run.
 struct Scene {
-    app: TestApp,
+    stack: Stack,
     operation: Operation,
-    functions: BTreeMap<&'static str, Function>,
     /// The connection's id, where there is one.
     id: String,
     /// What a job is told, or the query of a callback.
     given: Value,
 }
 
+impl Deref for Scene {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+/// A stack with nothing in its vaults, and tokens and consent at the platforms.
+async fn start() -> Stack {
+    let app = TestApp::start().await;
+    app.fakes.vercel.add_project("prj_1", "another", "team_sandbox");
+    app.fakes.vercel.add_token(&app.demo.vercel_token, reach());
+    app.fakes.vercel.add_token(ANOTHER_TOKEN, reach());
+    let workspaces = vec!["ws_1".to_owned()];
+    app.fakes.railway.add_workspace("ws_1", "Acme");
+    let granted = RailwayReach::Grant { user: "user_1".into(), workspaces, projects: Vec::new(), writes: true };
+    app.fakes.railway.consent_as(granted);
+    // It is kept in memory from the first time on.
+    let _ = app.platform.signing_key().await.unwrap();
+    Stack::of(app).await
+}
+
 impl Scene {
-    async fn set(operation: Operation) -> Self {
-        let app = TestApp::start().await;
-        app.fakes.vercel.add_project("prj_1", "another", "team_sandbox");
-        app.fakes.vercel.add_token(&app.demo.vercel_token, reach());
-        app.fakes.vercel.add_token(ANOTHER_TOKEN, reach());
-        let workspaces = vec!["ws_1".to_owned()];
-        app.fakes.railway.add_workspace("ws_1", "Acme");
-        let granted = RailwayReach::Grant { user: "user_1".into(), workspaces, projects: Vec::new(), writes: true };
-        app.fakes.railway.consent_as(granted);
-        // It is kept in memory from the first time on.
-        let _ = app.platform.signing_key().await.unwrap();
-        let functions = vaults::functions(&app.platform).into_iter().collect();
-        let mut scene = Self { app, operation, functions, id: String::new(), given: Value::Null };
-        scene.prepare().await;
+    async fn set(stacks: &Stacks, operation: Operation) -> Self {
+        let stack = match stacks.take() {
+            Some(stack) => stack,
+            None => start().await,
+        };
+        let mut scene = Self { stack, operation, id: String::new(), given: Value::Null };
+        let name = format!("{operation:?}");
+        match scene.stack.restore(&name).await {
+            Some((id, given)) => (scene.id, scene.given) = (id, given),
+            None => {
+                scene.prepare().await;
+                // What ends by itself after some minutes cannot be put back.
+                if !matches!(operation, Operation::Callback | Operation::Refresh) {
+                    scene.stack.keep(name, scene.id.clone(), scene.given.clone()).await;
+                }
+            }
+        }
         scene.app.advance(A_WHILE);
         scene
+    }
+
+    /// Leaves the stack to the next case.
+    async fn clear(self, stacks: &Stacks) {
+        self.stack.clear().await;
+        stacks.give(self.stack);
     }
 
     async fn prepare(&mut self) {
@@ -470,7 +516,9 @@ impl Scene {
 
     /// Lets what died be past, the jobs do what is due, and the sweep look after all of it.
     async fn settle(&self) {
-        for _ in 0..2 {
+        // Where there is no link there is nothing to do.
+        let has_links = [&DISCONNECTING[..], &SYNCS, &JOBS].concat().contains(&self.operation);
+        for _ in 0..if has_links { 2 } else { 0 } {
             self.app.advance(A_PAUSE);
             let ran = self.app.invoke("vaults-sync", &self.app.scheduled_event()).await;
             assert_eq!(ran.header("x-amz-function-error"), None, "{}", ran.text);
@@ -664,8 +712,8 @@ struct Course {
     values: [Value; 2],
 }
 
-async fn learn(operation: Operation) -> Course {
-    let scene = Scene::set(operation).await;
+async fn learn(stacks: Arc<Stacks>, operation: Operation) -> Course {
+    let scene = Scene::set(&stacks, operation).await;
     let before = scene.values().await;
     scene.app.proxy.forget_calls();
     scene.platform().forget_requests();
@@ -675,12 +723,13 @@ async fn learn(operation: Operation) -> Course {
     let after = scene.values().await;
     scene.settle().await;
     assert_eq!(scene.sound().await, expected(operation), "{operation:?}");
+    scene.clear(&stacks).await;
     Course { operation, steps, values: [before, after] }
 }
 
-async fn case(course: Course, step: Step, number: usize, blow: Blow) {
+async fn case(stacks: Arc<Stacks>, course: Course, step: Step, number: usize, blow: Blow) {
     let operation = course.operation;
-    let scene = Scene::set(operation).await;
+    let scene = Scene::set(&stacks, operation).await;
     // As when the steps were learnt: nothing is remembered.
     let _ = scene.values().await;
     let first = scene.struck(&step, number, blow).await;
@@ -709,39 +758,42 @@ async fn case(course: Course, step: Step, number: usize, blow: Blow) {
     if operation == Operation::Disconnect && !refused {
         assert_eq!(scene.app.fakes.vercel.installations(), [""; 0], "the grant is still in force at the platform");
     }
+    scene.clear(&stacks).await;
 }
 
-async fn assert_every_case(operations: &[Operation]) {
-    let operations = operations.to_vec();
-    let courses: Vec<Course> = futures::stream::iter(operations).map(learn).buffered(AT_ONCE).collect().await;
-    let mut cases = Vec::new();
+async fn assert_every_case(group: &str, operations: &[Operation]) {
+    let stacks = Arc::new(Stacks::default());
+    let learning: Vec<_> = operations.iter().map(|operation| learn(Arc::clone(&stacks), *operation)).collect();
+    let courses: Vec<Course> = futures::stream::iter(learning).buffered(AT_ONCE).collect().await;
+    let mut cases: Vec<BoxFuture<'static, ()>> = Vec::new();
     for course in &courses {
         let (mut calls, mut requests) = (0, 0);
         for step in &course.steps {
             let count = if matches!(step, Step::Aws(_)) { &mut calls } else { &mut requests };
             *count += 1;
             for blow in step.blows() {
-                let what = format!("{:?}, {step:?} {count}, {blow:?}", course.operation);
-                cases.push((what, case(course.clone(), step.clone(), *count, *blow)));
+                cases.push(Box::pin(case(Arc::clone(&stacks), course.clone(), step.clone(), *count, *blow)));
             }
         }
+        for at_once in [false, true] {
+            cases.push(Box::pin(delivered_twice(Arc::clone(&stacks), course.operation, at_once)));
+        }
     }
-    assert_all(cases).await;
+    let outcomes = futures::stream::iter(cases).map(|case| async { tokio::spawn(case).await.is_ok() });
+    let mut held = outcomes.buffered(AT_ONCE).collect::<Vec<bool>>().await.into_iter();
+    let mut rows = Vec::new();
+    for Course { operation, steps, .. } in courses {
+        let mut some = |count: usize| held.by_ref().take(count).collect::<Vec<bool>>();
+        let steps = steps.iter().map(|step| (step.label(), some(step.blows().len()))).collect();
+        let twice = some(2).into_iter().all(|held| held);
+        rows.push(fault_table::Course { operation: format!("{operation:?}"), steps, twice });
+    }
+    fault_table::assert_all_held(group, &COLUMNS, &rows);
 }
 
-/// Runs every case, and names those that fail.
-async fn assert_all(cases: Vec<(String, impl Future<Output = ()> + Send + 'static)>) {
-    let total = cases.len();
-    let outcomes = futures::stream::iter(cases).map(|(what, case)| async move { (what, tokio::spawn(case).await) });
-    let outcomes: Vec<_> = outcomes.buffer_unordered(AT_ONCE).collect().await;
-    let broken = outcomes.into_iter().filter(|(_, outcome)| outcome.is_err()).map(|(what, _)| what);
-    let mut broken: Vec<String> = broken.collect();
-    broken.sort();
-    assert!(broken.is_empty(), "{} of {total} cases:\n{}", broken.len(), broken.join("\n"));
-}
-
-async fn delivered_twice(operation: Operation, at_once: bool) {
-    let scene = Scene::set(operation).await;
+/// Lambda delivers events at least once, clients and gateways repeat requests: one after the other, and both at once.
+async fn delivered_twice(stacks: Arc<Stacks>, operation: Operation, at_once: bool) {
+    let scene = Scene::set(&stacks, operation).await;
     let first = if at_once {
         let (one, other) = join!(scene.run("one"), scene.run("one"));
         assert!(scene.done(&one) || scene.done(&other), "{one:?}, {other:?}");
@@ -758,42 +810,30 @@ async fn delivered_twice(operation: Operation, at_once: bool) {
     }
     scene.settle().await;
     assert_eq!(scene.sound().await, expected(operation));
+    scene.clear(&stacks).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_that_fails_anywhere_ends_as_it_should() {
-    assert_every_case(&EDITS).await;
+    assert_every_case("vaults: edits", &EDITS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_fails_anywhere_ends_as_it_should() {
-    assert_every_case(&CONNECTING).await;
+    assert_every_case("vaults: connecting", &CONNECTING).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disconnection_or_a_renewal_that_fails_anywhere_ends_as_it_should() {
-    assert_every_case(&DISCONNECTING).await;
+    assert_every_case("vaults: disconnecting", &DISCONNECTING).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_anywhere_ends_as_it_should() {
-    assert_every_case(&SYNCS).await;
+    assert_every_case("vaults: syncs", &SYNCS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_fails_anywhere_ends_as_it_should() {
-    assert_every_case(&JOBS).await;
-}
-
-/// Lambda delivers events at least once, clients and gateways repeat requests: one after the other, and both at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_delivered_twice_is_done_once() {
-    let mut cases = Vec::new();
-    for operation in [&EDITS[..], &CONNECTING, &DISCONNECTING, &SYNCS, &JOBS].concat() {
-        for at_once in [false, true] {
-            let what = format!("{operation:?}, {}", if at_once { "both at once" } else { "one after the other" });
-            cases.push((what, delivered_twice(operation, at_once)));
-        }
-    }
-    assert_all(cases).await;
+    assert_every_case("vaults: jobs", &JOBS).await;
 }

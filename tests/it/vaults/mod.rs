@@ -11,4 +11,5 @@ pub(crate) mod fixtures;
 pub(crate) mod refresh;
 mod sandbox;
 mod secrets;
+mod stacks;
 mod sync;

@@ -3,19 +3,25 @@
 //! Each operation runs once to learn how many calls it makes. Then, for each call and each fault, it runs again: once with
 //! the fault striking that call alone, so that the SDK's repetition meets what the first attempt may have done, and once
 //! with the fault striking from that call on, as if the function had died there. Afterwards the fault is gone, the client
-//! asks again, the job and the sweep run, and everything must be as if nothing had happened.
+//! asks again, the job and the sweep run, and everything must be as if nothing had happened. A call that only reads is just
+//! refused for good: losing its answer is the same, and that the SDK asks once more is tested elsewhere.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use fakes::exchanges::kraken::KrakenKey;
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use http::Method;
 use kit::fault_proxy::Fault;
-use kit::{Client, TestApp};
+use kit::{Answer, Client, TestApp};
 use serde_json::{Value, json};
+use shared::auth::Tenant;
+use wallets::model::WalletId;
+use wallets::store::Integrations;
 
 use super::fixtures::{ADDRESS, ZPUB, connect, tick, transactions};
-use crate::fault_table;
+use crate::{fault_table, secrets};
 
 /// Stacks that run at the same time. Most of a case is waiting: for the pause before a repetition.
 const AT_ONCE: usize = 8;
@@ -24,24 +30,75 @@ const A_WHILE: i64 = 61;
 const TWO_HOURS: i64 = 7_200;
 /// Records in the history: more than fit into one transaction of the table.
 const RECORDS: usize = 30;
+/// Those that came after the last sync.
+const MORE: usize = 5;
+/// Rows of a file: more than are written at once.
+const ROWS: usize = 120;
+/// Rows of the file that was imported before. Some of them stand in the next file again.
+const ROWS_BEFORE: usize = 10;
+const OVERLAP: usize = 5;
+/// Two keys of an exchange, each with its secret.
+const OLD: [&str; 2] =
+    ["the-old-key", "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="];
+const NEW: [&str; 2] =
+    ["the-new-key", "c29tZXRoaW5nIGVsc2UgdGhhdCBpcyBhIGtleSBvZiA2NCBieXRlcywgbW9yZSBvciBsZXNzLCBhcyBvbmUgd2FudHM="];
 
 /// Nothing was done, or all of it was and nobody knows; once, or from there on.
 const FAULTS: [(&str, Fault, bool); 4] = [
-    ("error", Fault::ServerError, false),
     ("error from there on", Fault::ServerError, true),
+    ("error", Fault::ServerError, false),
     ("lost", Fault::LoseAnswer, false),
     ("lost from there on", Fault::LoseAnswer, true),
 ];
+
+/// The calls that change nothing.
+const READS: [&str; 4] = ["BatchGetItem", "GetItem", "GetSecretValue", "Query"];
+
+fn faults(call: &str) -> impl Iterator<Item = (&'static str, Fault, bool)> {
+    FAULTS.into_iter().take(if READS.contains(&call) { 1 } else { FAULTS.len() })
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Create,
     Rename,
+    /// A key and its secret take the place of others.
+    ChangeCredentials,
+    /// The worker's part.
     Sync,
+    /// More is asked for.
+    AskForLatest,
+    AskForAll,
+    /// A file as an integration of its own.
+    Import,
+    /// A file into an integration, which has some of its rows.
+    ImportInto,
     Delete,
 }
 
-const OPERATIONS: [Operation; 4] = [Operation::Create, Operation::Rename, Operation::Sync, Operation::Delete];
+const OPERATIONS: [Operation; 9] = [
+    Operation::Create,
+    Operation::Rename,
+    Operation::ChangeCredentials,
+    Operation::Sync,
+    Operation::AskForLatest,
+    Operation::AskForAll,
+    Operation::Import,
+    Operation::ImportInto,
+    Operation::Delete,
+];
+
+/// A file of deposits, one a minute, from one number up to another.
+fn file(from: usize, to: usize) -> String {
+    let header =
+        "timestamp,type,sent_amount,sent_asset,received_amount,received_asset,fee_amount,fee_asset,external_id\n";
+    let row = |number: usize| format!("2024-01-01 {:02}:{:02}:00,,,,{},BTC,,,\n", number / 60, number % 60, number + 1);
+    (from..to).map(row).fold(header.to_owned(), |text, row| text + &row)
+}
+
+fn credentials([key, secret]: [&str; 2]) -> Value {
+    json!({ "apiKey": key, "apiSecret": secret })
+}
 
 /// A stack on which an operation is about to run.
 struct Scene {
@@ -56,13 +113,31 @@ impl Scene {
     async fn set(operation: Operation) -> Self {
         let app = TestApp::start().await;
         app.fakes.esplora.receive_many(ADDRESS, RECORDS);
+        for [key, secret] in [OLD, NEW] {
+            app.fakes.kraken.add_key(KrakenKey::reading(key, secret));
+        }
+        for number in 0..RECORDS {
+            app.fakes.kraken.deposit(OLD[0], 1_700_000_000.0 + number as f64, "XXBT", "0.5");
+        }
         let (wallets, key) = (app.wallets(), app.platform.ids.uuid().to_string());
         let mut scene = Self { app, operation, wallets, key, id: String::new() };
-        if operation != Operation::Create {
-            scene.id = connect(&scene.wallets, &scene.body()).await;
+        match operation {
+            Operation::Create | Operation::Import => {}
+            Operation::ImportInto => {
+                let imported = scene.import("the first", "?provider=kraken&alias=Before", file(0, ROWS_BEFORE)).await;
+                let _ = imported.expect(201);
+                scene.id = imported.str("/integration/walletId");
+            }
+            _ => scene.id = connect(&scene.wallets, &scene.body()).await,
         }
-        if operation == Operation::Delete {
-            let _ = scene.app.deliver_stream().await;
+        match operation {
+            Operation::Delete => drop(scene.app.deliver_stream().await),
+            Operation::ChangeCredentials => drop(tick(&scene.app).await),
+            Operation::AskForLatest | Operation::AskForAll => {
+                let _ = tick(&scene.app).await;
+                scene.app.fakes.esplora.receive_many(ADDRESS, MORE);
+            }
+            _ => {}
         }
         scene.app.advance(A_WHILE);
         scene.app.proxy.forget_calls();
@@ -73,10 +148,16 @@ impl Scene {
     fn body(&self) -> Value {
         match self.operation {
             Operation::Create | Operation::Delete => json!({ "provider": "bitcoin", "xpub": ZPUB, "alias": "Before" }),
-            Operation::Rename | Operation::Sync => {
-                json!({ "provider": "bitcoin", "address": ADDRESS, "alias": "Before" })
+            Operation::ChangeCredentials => {
+                json!({ "provider": "kraken", "credentials": credentials(OLD), "alias": "Before" })
             }
+            _ => json!({ "provider": "bitcoin", "address": ADDRESS, "alias": "Before" }),
         }
+    }
+
+    async fn import(&self, key: &str, query: &str, file: String) -> Answer {
+        let client = self.wallets.clone().header("content-type", "text/csv").header("idempotency-key", key);
+        client.send(Method::POST, &format!("/v1/integrations/csv{query}"), file).await
     }
 
     /// Runs the operation. True if it was answered with success.
@@ -91,6 +172,16 @@ impl Scene {
                 let event = json!({ "Records": [{ "dynamodb": { "Keys": keys } }] });
                 let answer = self.app.invoke("wallets-sync", &event).await;
                 return answer.header("x-amz-function-error").is_none();
+            }
+            Operation::ChangeCredentials => {
+                self.wallets.patch(&path, &json!({ "alias": "After", "credentials": credentials(NEW) })).await
+            }
+            Operation::AskForLatest => keyed.post(&format!("{path}/sync"), &json!({ "mode": "latest" })).await,
+            Operation::AskForAll => keyed.post(&format!("{path}/sync"), &json!({ "mode": "from_start" })).await,
+            Operation::Import => self.import(&self.key, "?provider=kraken&alias=Before", file(0, ROWS)).await,
+            Operation::ImportInto => {
+                let from = ROWS_BEFORE - OVERLAP;
+                self.import(&self.key, &format!("?walletId={}", self.id), file(from, from + ROWS)).await
             }
             Operation::Delete => self.wallets.delete(&path).await,
         };
@@ -115,12 +206,16 @@ impl Scene {
         let list = self.wallets.get("/v1/integrations?pageSize=200").await.expect(200);
         let rows = list["data"].as_array().unwrap();
         assert_eq!(list["pagination"]["totalCount"], rows.len(), "the count");
-        let found = self.wallets.get("/v1/integrations?searchedKey=bitcoin").await.expect(200);
+        let of_kraken = [Operation::ChangeCredentials, Operation::Import, Operation::ImportInto];
+        let provider = if of_kraken.contains(&self.operation) { "kraken" } else { "bitcoin" };
+        let found = self.wallets.get(&format!("/v1/integrations?searchedKey={provider}")).await.expect(200);
         assert_eq!(found["pagination"]["totalCount"], rows.len(), "the slim rows");
         let ids: BTreeSet<&str> = rows.iter().map(|row| row["walletId"].as_str().unwrap()).collect();
         for row in rows {
             let records = transactions(&self.wallets, row["walletId"].as_str().unwrap()).await;
             assert_eq!(row["totalTransactions"], records.len(), "the total");
+            let distinct: BTreeSet<&str> = records.iter().map(|record| record["id"].as_str().unwrap()).collect();
+            assert_eq!(distinct.len(), records.len(), "a record stands there twice");
         }
         let mut identities = 0;
         for item in self.app.table.scan().table_name("causeway").send().await.unwrap().items() {
@@ -140,13 +235,29 @@ impl Scene {
                 _ => assert_eq!(sort, "COUNT", "{partition} {sort} was left behind"),
             }
         }
-        assert_eq!(identities, rows.len());
+        // A file is nobody's account, and neither it nor a bare address has a secret.
+        let accounts: Vec<&Value> = rows.iter().filter(|row| row["type"] != "csv").collect();
+        // An exchange's is known by its key and by its own name.
+        let names = if self.operation == Operation::ChangeCredentials { 2 } else { 1 };
+        assert_eq!(identities, accounts.len() * names);
         let secrets = self.app.secret_names().await;
-        let secret = rows.iter().filter(|row| row["publicAddress"] != ADDRESS).count();
+        let secret = accounts.iter().filter(|row| row["publicAddress"] != ADDRESS).count();
         assert_eq!(secrets.len(), secret, "{secrets:?}");
+        secrets::assert_tidy(&self.app).await;
+        if self.operation == Operation::ChangeCredentials {
+            assert_eq!(self.secret().await, credentials(NEW));
+        }
         assert!(secrets.iter().all(|name| ids.contains(name.rsplit('/').next().unwrap())), "{secrets:?} of {ids:?}");
         let seen = |row: &Value| json!([row["alias"], row["status"], row["totalTransactions"]]);
         rows.iter().map(seen).collect()
+    }
+
+    /// What the integration is asked with.
+    async fn secret(&self) -> Value {
+        let (store, tenant) = (Integrations::new(&self.app.platform), Tenant::parse("acme").unwrap());
+        let stored = store.read(&tenant, &WalletId::parse(&self.id).unwrap()).await.unwrap();
+        let (_, document) = store.account(&tenant, &stored).await.unwrap().secret_document().unwrap();
+        serde_json::from_str(shared::credentials::disclose(&document)).unwrap()
     }
 }
 
@@ -159,7 +270,10 @@ async fn learn(operation: Operation) -> (Operation, Vec<String>, Value) {
     let end = scene.sound().await;
     let expected = match operation {
         Operation::Create | Operation::Sync => json!([["Before", "COMPLETED", RECORDS]]),
-        Operation::Rename => json!([["After", "COMPLETED", RECORDS]]),
+        Operation::Rename | Operation::ChangeCredentials => json!([["After", "COMPLETED", RECORDS]]),
+        Operation::AskForLatest | Operation::AskForAll => json!([["Before", "COMPLETED", RECORDS + MORE]]),
+        Operation::Import => json!([["Before", "COMPLETED", ROWS]]),
+        Operation::ImportInto => json!([["Before", "COMPLETED", ROWS_BEFORE - OVERLAP + ROWS]]),
         Operation::Delete => json!([]),
     };
     assert_eq!(end, expected, "{operation:?}");
@@ -173,6 +287,7 @@ async fn struck(operation: Operation, step: usize, fault: Fault, always: bool, e
     let _ = scene.run().await;
     assert!(injected.strikes() > 0, "the fault struck nothing");
     scene.app.proxy.clear();
+    secrets::assert_kept(&scene.app).await;
     scene.app.advance(A_WHILE);
     assert!(scene.run().await, "asked again");
     scene.settle().await;
@@ -195,9 +310,9 @@ async fn whatever_fails_wherever_everything_ends_as_it_should() {
     let mut cases: Vec<BoxFuture<'static, ()>> = Vec::new();
     for (operation, steps, end) in &courses {
         cases.push(Box::pin(twice(*operation, end.clone())));
-        for step in 1..=steps.len() {
-            for (_, fault, always) in FAULTS.clone() {
-                cases.push(Box::pin(struck(*operation, step, fault, always, end.clone())));
+        for (at, call) in steps.iter().enumerate() {
+            for (_, fault, always) in faults(call) {
+                cases.push(Box::pin(struck(*operation, at + 1, fault, always, end.clone())));
             }
         }
     }
@@ -205,7 +320,14 @@ async fn whatever_fails_wherever_everything_ends_as_it_should() {
     let mut held = outcomes.buffered(AT_ONCE).collect::<Vec<bool>>().await.into_iter();
     let rows = courses.into_iter().map(|(operation, calls, _)| {
         let twice = held.next().unwrap();
-        let steps = calls.into_iter().map(|call| (call, held.by_ref().take(FAULTS.len()).collect())).collect();
+        let mut some = |call: &str| faults(call).zip(held.by_ref()).map(|(_, held)| held).collect();
+        let steps = calls
+            .into_iter()
+            .map(|call| {
+                let held = some(&call);
+                (call, held)
+            })
+            .collect();
         fault_table::Course { operation: format!("{operation:?}"), steps, twice }
     });
     fault_table::assert_all_held("wallets", &FAULTS.map(|(name, ..)| name), &rows.collect::<Vec<_>>());

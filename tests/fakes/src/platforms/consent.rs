@@ -47,7 +47,7 @@ pub(crate) struct Wish {
 }
 
 /// One platform's clients, pages and codes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Consent {
     clients: Vec<OAuthClient>,
     pages: Vec<Wish>,

@@ -146,7 +146,11 @@ pub enum VercelList {
 
 type Shared = Arc<Mutex<State>>;
 
-#[derive(Debug, Default)]
+/// How things stand at the server.
+#[derive(Clone, Debug)]
+pub struct VercelState(State);
+
+#[derive(Clone, Debug, Default)]
 struct State {
     clock: Option<i64>,
     ticks: i64,
@@ -165,7 +169,7 @@ struct State {
     installations: Vec<(String, String)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Throttled {
     method: String,
     left: usize,
@@ -199,6 +203,17 @@ impl Vercel {
             .route("/consent/{number}/{decision}", get(decide))
             .with_state(Arc::clone(&state));
         Ok(Self { host: Host::start(api).await?, web: Host::start(web).await?, state })
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn state(&self) -> VercelState {
+        VercelState(lock(&self.state).clone())
+    }
+
+    /// Puts things back as they stood.
+    pub fn restore(&self, state: &VercelState) {
+        lock(&self.state).clone_from(&state.0);
     }
 
     /// Stops the server's clock at this second.
