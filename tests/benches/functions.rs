@@ -31,7 +31,7 @@ const FUNCTIONS: [(&str, &str); 9] = [
     ("wallets-api", "/v1/integrations"),
     ("services-api", "/api/integrations"),
     ("keys-api", "/api/v1/integrations"),
-    ("vaults-api", "/v1/integrations/connected"),
+    ("vaults-api", "/v1/integrations/connections"),
     ("wallets-sync", ""),
     ("services-check", ""),
     ("keys-monitor", ""),
@@ -152,7 +152,11 @@ impl Function {
     fn command(&self, app: &TestApp, api: &RuntimeApi) -> Command {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command.envs(app.environment(api, "function")).env("CAUSEWAY_LOG", "warn").envs(self.variables.iter().cloned());
+        command
+            .envs(app.environment(api, "function"))
+            .env("CAUSEWAY_LOG", "warn")
+            .env("CAUSEWAY_RATE_LIMIT", "0")
+            .envs(self.variables.iter().cloned());
         // As in a deployed function, nothing is compiled on the way.
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("AWS_EC2_METADATA_DISABLED", "true");
         command
@@ -288,6 +292,8 @@ impl Tls {
                     else {
                         return;
                     };
+                    // Nobody is to wait for an acknowledgement.
+                    let _ = (inside.set_nodelay(true), outside.get_ref().0.set_nodelay(true));
                     let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
                 });
             }
