@@ -2,6 +2,24 @@
 
 use std::io::Write;
 
+use kit::fault_proxy::Fault;
+
+/// Nothing was done, or all of it was and nobody knows; once, or from there on.
+pub(crate) const FAULTS: [(&str, Fault, bool); 4] = [
+    ("error from there on", Fault::ServerError, true),
+    ("error", Fault::ServerError, false),
+    ("lost", Fault::LoseAnswer, false),
+    ("lost from there on", Fault::LoseAnswer, true),
+];
+
+/// The calls that change nothing.
+const READS: [&str; 4] = ["BatchGetItem", "GetItem", "GetSecretValue", "Query"];
+
+/// Those that are tried at a call: one that only reads is just refused, for losing its answer is the same.
+pub(crate) fn faults(call: &str) -> impl Iterator<Item = (&'static str, Fault, bool)> {
+    FAULTS.into_iter().take(if READS.contains(&call) { 1 } else { FAULTS.len() })
+}
+
 /// An operation, and what held.
 pub(crate) struct Course {
     /// The operation.

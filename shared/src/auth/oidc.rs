@@ -25,6 +25,7 @@ use super::jwt::{JsonKeySet, KeySet, Refusal, Unverified, Verified};
 use crate::clock::Ids;
 use crate::config::OidcConfig;
 use crate::egress::{Egress, EgressError};
+use crate::telemetry;
 
 /// For how long keys are used without asking again.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
@@ -140,7 +141,7 @@ impl Issuer {
             return Ok(keys);
         }
         let problem = if self.may_ask() {
-            self.fetch(PATIENCE).await.inspect_err(|error| tracing::warn!(error = causes(error), "no keys")).err()
+            self.fetch(PATIENCE).await.inspect_err(|error| tracing::warn!(error = telemetry::chain(error), "no keys")).err()
         } else {
             None
         };
@@ -228,15 +229,4 @@ impl Issuer {
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What happened, and why, in one line.
-fn causes(error: &IssuerError) -> String {
-    let mut causes = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        causes = format!("{causes}: {cause}");
-        next = cause.source();
-    }
-    causes
 }

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use shared::auth::Tenant;
 
 use super::{PATH, acquire, create, get, report};
-use crate::{fault_table, secrets};
+use crate::fault_table::{self, FAULTS, faults};
+use crate::secrets;
 
 /// Stacks that run at the same time. Most of a case is waiting: for the pause before a repetition.
 const AT_ONCE: usize = 8;
@@ -25,21 +26,6 @@ const A_WHILE: i64 = 61;
 const TWO_HOURS: i64 = 7_200;
 const OLD: &str = "sk-or-v1-the-old-one-0123";
 const NEW: &str = "sk-or-v1-the-new-one-4567";
-
-/// Nothing was done, or all of it was and nobody knows; once, or from there on.
-const FAULTS: [(&str, Fault, bool); 4] = [
-    ("error from there on", Fault::ServerError, true),
-    ("error", Fault::ServerError, false),
-    ("lost", Fault::LoseAnswer, false),
-    ("lost from there on", Fault::LoseAnswer, true),
-];
-
-/// The calls that change nothing.
-const READS: [&str; 4] = ["BatchGetItem", "GetItem", "GetSecretValue", "Query"];
-
-fn faults(call: &str) -> impl Iterator<Item = (&'static str, Fault, bool)> {
-    FAULTS.into_iter().take(if READS.contains(&call) { 1 } else { FAULTS.len() })
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {

@@ -21,7 +21,8 @@ use wallets::model::WalletId;
 use wallets::store::Integrations;
 
 use super::fixtures::{ADDRESS, ZPUB, connect, tick, transactions};
-use crate::{fault_table, secrets};
+use crate::fault_table::{self, FAULTS, faults};
+use crate::secrets;
 
 /// Stacks that run at the same time. Most of a case is waiting: for the pause before a repetition.
 const AT_ONCE: usize = 8;
@@ -42,21 +43,6 @@ const OLD: [&str; 2] =
     ["the-old-key", "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="];
 const NEW: [&str; 2] =
     ["the-new-key", "c29tZXRoaW5nIGVsc2UgdGhhdCBpcyBhIGtleSBvZiA2NCBieXRlcywgbW9yZSBvciBsZXNzLCBhcyBvbmUgd2FudHM="];
-
-/// Nothing was done, or all of it was and nobody knows; once, or from there on.
-const FAULTS: [(&str, Fault, bool); 4] = [
-    ("error from there on", Fault::ServerError, true),
-    ("error", Fault::ServerError, false),
-    ("lost", Fault::LoseAnswer, false),
-    ("lost from there on", Fault::LoseAnswer, true),
-];
-
-/// The calls that change nothing.
-const READS: [&str; 4] = ["BatchGetItem", "GetItem", "GetSecretValue", "Query"];
-
-fn faults(call: &str) -> impl Iterator<Item = (&'static str, Fault, bool)> {
-    FAULTS.into_iter().take(if READS.contains(&call) { 1 } else { FAULTS.len() })
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
