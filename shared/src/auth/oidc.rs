@@ -141,7 +141,10 @@ impl Issuer {
             return Ok(keys);
         }
         let problem = if self.may_ask() {
-            self.fetch(PATIENCE).await.inspect_err(|error| tracing::warn!(error = telemetry::chain(error), "no keys")).err()
+            self.fetch(PATIENCE)
+                .await
+                .inspect_err(|error| tracing::warn!(error = telemetry::chain(error), "no keys"))
+                .err()
         } else {
             None
         };
