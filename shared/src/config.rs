@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -53,6 +54,8 @@ pub struct AwsConfig {
     pub secrets_manager_endpoint: Option<Url>,
     /// Where the SDK finds its credentials.
     pub identity: Identity,
+    /// `SSL_CERT_FILE`: see [`certificates`].
+    pub certificates: Option<PathBuf>,
 }
 
 /// Where the AWS SDK finds its credentials.
@@ -83,6 +86,8 @@ pub struct EgressConfig {
     pub public_url_vaults: Option<String>,
     /// `CAUSEWAY_OIDC_…`: the operator's own issuer of tokens.
     pub oidc: Option<OidcConfig>,
+    /// `SSL_CERT_FILE`: see [`certificates`].
+    pub certificates: Option<PathBuf>,
 }
 
 /// The operator's OpenID Connect issuer, whose JWTs count as tokens, and what their claims mean.
@@ -176,6 +181,7 @@ impl Config {
             dynamodb_endpoint: reader.url("AWS_ENDPOINT_URL_DYNAMODB"),
             secrets_manager_endpoint: reader.url("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             identity: Identity::Environment,
+            certificates: reader.certificates(),
         };
         let egress = reader.egress();
         let policy = reader.policy(Policy::default());
@@ -208,6 +214,12 @@ impl EgressConfig {
         let egress = reader.egress();
         if reader.problems.is_empty() { Ok(egress) } else { Err(ConfigError(reader.problems)) }
     }
+}
+
+/// `SSL_CERT_FILE`: a PEM file with the only certificate authorities that TLS trusts, in place of the public ones.
+#[must_use]
+pub fn certificates(variables: impl IntoIterator<Item = (String, String)>) -> Option<PathBuf> {
+    Reader { variables: variables.into_iter().collect(), problems: Vec::new() }.certificates()
 }
 
 struct Reader {
@@ -253,6 +265,10 @@ impl Reader {
         }
     }
 
+    fn certificates(&self) -> Option<PathBuf> {
+        self.optional("SSL_CERT_FILE").map(PathBuf::from)
+    }
+
     fn policy(&mut self, unset: Policy) -> Policy {
         Policy {
             rate_limit: self.number("CAUSEWAY_RATE_LIMIT", unset.rate_limit, 1_000_000),
@@ -290,7 +306,16 @@ impl Reader {
         let keys = keys.collect();
         let (oauth, redirect_origins, oidc) = (self.oauth(), self.redirect_origins(), self.oidc());
         let public_url_vaults = self.public_url("CAUSEWAY_PUBLIC_URL_VAULTS");
-        EgressConfig { endpoints, allow, keys, oauth, redirect_origins, public_url_vaults, oidc }
+        EgressConfig {
+            endpoints,
+            allow,
+            keys,
+            oauth,
+            redirect_origins,
+            public_url_vaults,
+            oidc,
+            certificates: self.certificates(),
+        }
     }
 
     /// Without an issuer there is none, whatever the names of claims say: the template sets those to their defaults.
@@ -412,6 +437,7 @@ impl AwsConfig {
             dynamodb_endpoint: url(dynamodb),
             secrets_manager_endpoint: url(secrets_manager),
             identity: Identity::Emulator,
+            certificates: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::auth::{Authenticator, TokenStore};
 use crate::clock::Ids;
 use crate::config::{AwsConfig, Config, Identity, OAuthClient, Policy};
 use crate::credentials::{CredentialError, Credentials, disclose};
-use crate::egress::{Egress, Upstream};
+use crate::egress::{self, Egress, Upstream};
 use crate::http::RateLimiter;
 use crate::table::Table;
 use crate::telemetry::metrics::{Metrics, Sink};
@@ -217,6 +217,7 @@ fn sdk_config(aws: &AwsConfig) -> SdkConfig {
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .timeout_config(timeouts)
         .credentials_provider(provider(aws.identity))
+        .http_client(egress::aws::client(aws.certificates.clone()))
         .build()
 }
 

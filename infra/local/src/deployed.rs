@@ -7,6 +7,7 @@
 //!
 //! Every failure is one line that says what to do about it.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -21,7 +22,7 @@ use http::Method;
 use shared::Platform;
 use shared::clock::Ids;
 use shared::config::{AwsConfig, EgressConfig, Identity};
-use shared::egress::{Allowed, Egress, EgressError};
+use shared::egress::{Allowed, Egress, EgressError, aws};
 use shared::table::TableError;
 use url::Url;
 
@@ -115,7 +116,7 @@ pub(crate) struct Named<'a> {
 impl Named<'_> {
     /// The stack's platform.
     pub(crate) async fn platform(&self) -> Result<Platform, DeployedError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(aws::client(certificates()));
         if let Some(profile) = self.profile {
             loader = loader.profile_name(profile);
         }
@@ -142,6 +143,7 @@ impl Named<'_> {
             dynamodb_endpoint,
             secrets_manager_endpoint: endpoint("SECRETS_MANAGER")?,
             identity: Identity::Environment,
+            certificates: certificates(),
         };
         Ok(Platform::with_sdk(&sdk, &aws, Egress::new(EgressConfig::default()), Ids::default()))
     }
@@ -164,7 +166,8 @@ impl Named<'_> {
         // Within a network of the operator's own, even AWS's name may lead to a private address.
         let host = url.host().zip(url.port_or_known_default());
         let allow = host.and_then(|(host, port)| Allowed::parse(&format!("{host}:{port}")));
-        let egress = Egress::new(EgressConfig { allow: allow.into_iter().collect(), ..EgressConfig::default() });
+        let allow = allow.into_iter().collect();
+        let egress = Egress::new(EgressConfig { allow, certificates: certificates(), ..EgressConfig::default() });
         let mut request = egress.user_url(Method::POST, &url).repeatable().patience(Duration::from_secs(15));
         for (name, value) in signature(&url, &body, region, credentials)? {
             request = request.secret_header(name, &value.into());
@@ -234,6 +237,11 @@ fn endpoint(service: &str) -> Result<Option<Url>, DeployedError> {
         };
     }
     Ok(None)
+}
+
+/// Whom to trust on the operator's own machine.
+fn certificates() -> Option<PathBuf> {
+    shared::config::certificates(std::env::vars())
 }
 
 /// The same with the credentials of a profile. By itself the SDK would prefer those in the environment to those of the

@@ -140,6 +140,7 @@ fn client(url: &str) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-west-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .http_client(shared::egress::aws::client(None))
         .retry_config(RetryConfig::disabled())
         .endpoint_url(url)
         .build();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::guard::{self, Leave};
-use super::{EgressError, Upstream};
+use super::{EgressError, Upstream, trust};
 use crate::config::{EgressConfig, OAuthClient, OidcConfig};
 use crate::deadline;
 use crate::telemetry::{self, metrics};
@@ -31,7 +31,7 @@ const USER_URL: &str = "USER_URL";
 /// Some providers refuse requests that do not say who asks.
 const USER_AGENT: &str = concat!("causeway/", env!("CARGO_PKG_VERSION"));
 
-/// The way out. Cheap to clone; opens no connection and loads no trust roots until it is first used.
+/// The way out. Cheap to clone; opens no connection until it is first used.
 #[derive(Debug, Clone)]
 pub struct Egress {
     inner: Arc<Inner>,
@@ -216,25 +216,18 @@ impl Egress {
     }
 
     fn guarded(&self) -> reqwest::Client {
-        self.inner.guarded.get_or_init(|| client(GuardedNames(Arc::clone(&self.inner.resolver)))).clone()
+        self.inner.guarded.get_or_init(|| self.client(GuardedNames(Arc::clone(&self.inner.resolver)))).clone()
     }
 
     fn open(&self) -> reqwest::Client {
-        self.inner.open.get_or_init(|| client(OpenNames(Arc::clone(&self.inner.resolver)))).clone()
+        self.inner.open.get_or_init(|| self.client(OpenNames(Arc::clone(&self.inner.resolver)))).clone()
     }
-}
 
-#[expect(clippy::expect_used, reason = "the settings are fixed; only a broken TLS build fails here")]
-fn client(names: impl Resolve + 'static) -> reqwest::Client {
-    reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(CONNECT)
-        .dns_resolver(Arc::new(names))
-        .build()
-        .expect("the HTTP client could not be built")
+    fn client(&self, names: impl Resolve + 'static) -> reqwest::Client {
+        let client = trust::client(self.inner.config.certificates.as_deref());
+        let client = client.user_agent(USER_AGENT).connect_timeout(CONNECT).dns_resolver(Arc::new(names));
+        trust::built(client)
+    }
 }
 
 /// A request that is being put together.

@@ -13,9 +13,11 @@
 //! Errors never hold a URL, because for some providers the URL is the credential. What is noted of a call, in the log and
 //! in [`metrics`](crate::telemetry::metrics), is the upstream's name, how it ended, and how long it took.
 
+pub mod aws;
 mod client;
 mod error;
 pub mod guard;
+mod trust;
 mod upstream;
 
 pub use client::{Answer, Egress, Names, Outgoing};

@@ -394,6 +394,7 @@ async fn dynamodb(attempts: u32) -> (FaultProxy, dynamodb::Client) {
         .endpoint_url(proxy.url())
         .region(dynamodb::config::Region::new("us-east-1"))
         .credentials_provider(dynamodb::config::Credentials::new("id", "secret", None, None, "test"))
+        .http_client(shared::egress::aws::client(None))
         .retry_config(retries(attempts));
     let client = dynamodb::Client::from_conf(config.build());
     let key = |name: &str, kind| {
@@ -461,6 +462,7 @@ async fn secrets_manager_errors_are_understood_too() {
         .endpoint_url(proxy.url())
         .region(secretsmanager::config::Region::new("us-east-1"))
         .credentials_provider(secretsmanager::config::Credentials::new("id", "secret", None, None, "test"))
+        .http_client(shared::egress::aws::client(None))
         .retry_config(retries(1));
     let client = secretsmanager::Client::from_conf(config.build());
     let create = async || client.create_secret().name("name").secret_string("value").send().await;
