@@ -33,7 +33,7 @@ use shared::egress::{Answer, Egress, Outgoing, Upstream};
 use url::Url;
 
 use super::halves::{Called, by_halves};
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
     Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
@@ -452,6 +452,8 @@ fn trouble(session: &Session<'_>, answer: &Answer) -> Trouble {
     }
 }
 
+const TOKENS: TokenEndpoint = TokenEndpoint { platform: NAME, upstream: Upstream::Netlify, path: "/oauth/token" };
+
 /// An OAuth application: the code grant. Its tokens say nothing of accounts, so the customer chooses one.
 #[async_trait::async_trait]
 impl OAuth for Netlify {
@@ -480,20 +482,12 @@ impl OAuth for Netlify {
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
         let fields = [("grant_type", "authorization_code"), ("redirect_uri", redirect_uri)];
-        grant(client, &[("code", code)], &fields).exchange(egress).await
+        TOKENS.exchange(client, &[("code", code)], &fields, egress).await
     }
 
     async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
-        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+        TOKENS.refresh(client, refresh, egress).await
     }
-}
-
-fn grant<'a>(
-    client: &'a Client,
-    secrets: &'a [(&'static str, &'a SecretString)],
-    fields: &'a [(&'static str, &'a str)],
-) -> Grant<'a> {
-    Grant { platform: NAME, upstream: Upstream::Netlify, path: "/oauth/token", client, secrets, fields }
 }
 
 #[cfg(test)]

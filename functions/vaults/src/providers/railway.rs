@@ -32,7 +32,7 @@ use shared::egress::{Answer, Egress, Upstream};
 use url::Url;
 
 use super::halves::{Called, by_halves};
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
     Provider, Session, Tokens, Trouble, Variable, has_prefix, settle,
@@ -726,6 +726,8 @@ struct Mark {
     updated_at: String,
 }
 
+const TOKENS: TokenEndpoint = TokenEndpoint { platform: NAME, upstream: Upstream::Railway, path: "/oauth/token" };
+
 /// Login with Railway: the code grant with S256 and `iss`. Its refresh tokens rotate.
 #[async_trait::async_trait]
 impl OAuth for Railway {
@@ -763,20 +765,12 @@ impl OAuth for Railway {
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
         let fields = [("grant_type", "authorization_code"), ("redirect_uri", redirect_uri)];
-        grant(client, &[("code", code), ("code_verifier", verifier)], &fields).exchange(egress).await
+        TOKENS.exchange(client, &[("code", code), ("code_verifier", verifier)], &fields, egress).await
     }
 
     async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
-        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+        TOKENS.refresh(client, refresh, egress).await
     }
-}
-
-fn grant<'a>(
-    client: &'a Client,
-    secrets: &'a [(&'static str, &'a SecretString)],
-    fields: &'a [(&'static str, &'a str)],
-) -> Grant<'a> {
-    Grant { platform: NAME, upstream: Upstream::Railway, path: "/oauth/token", client, secrets, fields }
 }
 
 #[cfg(test)]

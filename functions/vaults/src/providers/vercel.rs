@@ -29,7 +29,7 @@ use shared::egress::{Answer, Egress, Outgoing, Upstream};
 use url::Url;
 
 use super::halves::{Called, by_halves};
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Brake, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place,
     Project, Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
@@ -765,6 +765,9 @@ fn set(object: &mut Json, name: &str, value: Json) {
     }
 }
 
+const TOKENS: TokenEndpoint =
+    TokenEndpoint { platform: NAME, upstream: Upstream::Vercel, path: "/v2/oauth/access_token" };
+
 /// The integration's install flow. It has neither PKCE nor refresh tokens, and takes the user back to the address that is
 /// set at Vercel.
 #[async_trait::async_trait]
@@ -791,15 +794,7 @@ impl OAuth for Vercel {
         redirect_uri: &str,
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
-        let grant = Grant {
-            platform: NAME,
-            upstream: Upstream::Vercel,
-            path: "/v2/oauth/access_token",
-            client,
-            secrets: &[("code", code)],
-            fields: &[("redirect_uri", redirect_uri)],
-        };
-        grant.exchange(egress).await
+        TOKENS.exchange(client, &[("code", code)], &[("redirect_uri", redirect_uri)], egress).await
     }
 
     async fn refresh(&self, _client: &Client, _refresh: &SecretString, _egress: &Egress) -> Result<Tokens, OAuthError> {
