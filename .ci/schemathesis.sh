@@ -21,27 +21,12 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
     "$venv/bin/python" -m pip install --quiet "schemathesis==$SCHEMATHESIS"
 fi
 
-stack=""
-finish() {
-    [ -z "$stack" ] || kill "$stack" 2>/dev/null || true
-}
-trap finish EXIT
+. .ci/stack.sh
+trap abandon_stack EXIT
 trap 'exit 130' INT TERM HUP
 
-said="$WORK/schemathesis.out" data="$WORK/schemathesis" waited=0
-cargo build
-: >"$said"
-cargo run --quiet -- dev --sandbox --port 0 --data-dir "$data" --fresh >"$said" 2>&1 &
-stack=$!
-until grep -q '^Ctrl-C stops it' "$said"; do
-    if ! kill -0 "$stack" 2>/dev/null || [ "$waited" -ge 300 ]; then
-        cat "$said"
-        echo "the stack did not become ready" >&2
-        exit 1
-    fi
-    sleep 0.2
-    waited=$((waited + 1))
-done
+said="$WORK/schemathesis.out" data="$WORK/schemathesis"
+start_stack "$data" "$said"
 
 # of <path in dev.json>
 of() {

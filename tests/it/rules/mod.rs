@@ -81,7 +81,19 @@ fn product() -> Vec<Source> {
     let forms = ["shared/src/", "functions/*/src/", "infra/*/src/"];
     let sources: Vec<_> = files(".rs").into_iter().filter(|source| forms.iter().any(|form| source.is(form))).collect();
     assert!(sources.len() > 50, "the tree was not found");
-    sources
+    without_unit_tests(sources)
+}
+
+/// The same without the files that hold a module's unit tests: each `tests.rs` that its module has in tests only.
+fn without_unit_tests(sources: Vec<Source>) -> Vec<Source> {
+    let declares = |source: &Source| format!("\n{}", source.text).contains("\n#[cfg(test)]\nmod tests;\n");
+    let modules =
+        sources.iter().filter(|source| declares(source)).map(|source| match source.path.strip_suffix("/mod.rs") {
+            Some(folder) => folder.to_owned(),
+            None => source.path.trim_end_matches(".rs").to_owned(),
+        });
+    let tests: Vec<String> = modules.map(|module| format!("{module}/tests.rs")).collect();
+    sources.into_iter().filter(|source| !tests.contains(&source.path)).collect()
 }
 
 /// The names in a section of a manifest.
@@ -110,4 +122,25 @@ fn the_rules_read_what_they_should() {
     let text = "[package]\nname = \"x\"\n\n[dependencies]\n# a comment\nserde.workspace = true\nx = { path = \"y\" }\n";
     let manifest = Source { path: "Cargo.toml".into(), text: text.into() };
     assert_eq!(names_in(&manifest, "dependencies"), ["serde", "x"]);
+}
+
+#[test]
+fn unit_tests_in_a_file_of_their_own_are_no_product_and_all_else_is() {
+    let declared = "//! x\n#[cfg(test)]\nmod tests;\nmod other;\nfn here() {}\n";
+    let tree = [
+        ("functions/a/src/one.rs", declared),
+        ("functions/a/src/one/tests.rs", "//! x\n"),
+        ("functions/a/src/one/other.rs", "//! x\n"),
+        ("functions/a/src/two/mod.rs", declared),
+        ("functions/a/src/two/tests.rs", "//! x\n"),
+        ("functions/a/src/two/tests/other.rs", "//! x\n"),
+        // Built into the product, whatever its name is.
+        ("functions/a/src/three.rs", "//! x\nmod tests;\n"),
+        ("functions/a/src/three/tests.rs", "//! x\n"),
+    ];
+    let sources = tree.map(|(path, text)| Source { path: path.into(), text: text.into() });
+    let left = without_unit_tests(sources.into());
+    let paths: Vec<&str> = left.iter().map(|source| source.path.trim_start_matches("functions/a/src/")).collect();
+    assert_eq!(paths, ["one.rs", "one/other.rs", "two/mod.rs", "two/tests/other.rs", "three.rs", "three/tests.rs"]);
+    assert!(left[0].code().contains("fn here()"), "what follows the declaration is read");
 }

@@ -11,11 +11,10 @@ use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, FieldProblem, Fields, Reserved};
 use shared::telemetry::metrics;
 use url::Url;
-use utoipa::ToSchema;
 
-use super::input::{self, Settings};
+use super::input::{self, Settings, body_with_settings};
 use super::wire::One;
-use crate::model::{Health, Key, KeyId, Period, Probe, SecretPart, SpendAction, SpendLimit, Usage, Verdict, Work};
+use crate::model::{Health, Key, KeyId, Probe, SecretPart, SpendLimit, Usage, Verdict, Work};
 use crate::providers::Secrets;
 use crate::providers::{self, Credential};
 use crate::{GROUP, Group, event_of};
@@ -29,45 +28,18 @@ struct Wanted {
     spend_limit: Option<SpendLimit>,
 }
 
-/// A key to add.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which is read field by field")]
-struct CreateIntegrationRequest {
-    /// A provider's name.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$")]
-    provider_name: String,
-    /// The credential's parts by name; most providers have one, `api_key`.
-    credentials: BTreeMap<String, String>,
-    /// What its owner calls the key.
-    #[schema(min_length = 1, max_length = 200)]
-    key_label: Option<String>,
-    /// False takes the key out of selection.
-    #[schema(nullable = false)]
-    is_active: Option<bool>,
-    /// A primary key is chosen first; a new one takes the place of the provider's present one.
-    #[schema(nullable = false)]
-    is_primary: Option<bool>,
-    /// The higher the sooner.
-    #[schema(nullable = false, maximum = 9999)]
-    priority: Option<u16>,
-    /// The most uses a day, in UTC; null for no limit.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_limit: Option<u64>,
-    /// The most uses a minute; null for no limit.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    minute_limit: Option<u64>,
-    /// The most that may be spent in a period; null for no limit.
-    #[schema(minimum = 0.000001, maximum = 1_000_000_000_000_u64)]
-    spend_limit_amount: Option<f64>,
-    /// Over which time spend is counted.
-    #[schema(nullable = false)]
-    spend_limit_period: Option<Period>,
-    /// What happens once the limit is crossed.
-    #[schema(nullable = false)]
-    spend_limit_action: Option<SpendAction>,
-    /// Where to ask instead of the provider's own address; needed for a provider that is not known here.
-    #[schema(nullable = false, format = "uri", max_length = 2048)]
-    base_url: Option<String>,
+body_with_settings! {
+    /// A key to add.
+    struct CreateIntegrationRequest {
+        /// A provider's name.
+        #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$")]
+        provider_name: String,
+        /// The credential's parts by name; most providers have one, `api_key`.
+        credentials: BTreeMap<String, String>,
+        /// Where to ask instead of the provider's own address; needed for a provider that is not known here.
+        #[schema(nullable = false, format = "uri", max_length = 2048)]
+        base_url: Option<String>,
+    }
 }
 
 /// Adds a key to the pool.

@@ -64,6 +64,46 @@ pub(super) fn credentials(fields: &mut Fields, entry: &Entry) -> Option<Secrets>
     complete.then_some(Secrets(parts))
 }
 
+/// Describes a body that says a key's settings: fields of its own, and those that [`Settings::read`] takes.
+macro_rules! body_with_settings {
+    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(utoipa::ToSchema)]
+        #[expect(dead_code, reason = "describes the body, which is read field by field")]
+        struct $name {
+            $($own)*
+            /// What its owner calls the key.
+            #[schema(min_length = 1, max_length = 200)]
+            key_label: Option<String>,
+            /// False takes the key out of selection.
+            #[schema(nullable = false)]
+            is_active: Option<bool>,
+            /// A primary key is chosen first; a new one takes the place of the provider's present one.
+            #[schema(nullable = false)]
+            is_primary: Option<bool>,
+            /// The higher the sooner.
+            #[schema(nullable = false, maximum = 9999)]
+            priority: Option<u16>,
+            /// The most uses a day, in UTC; null for no limit.
+            #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+            daily_limit: Option<u64>,
+            /// The most uses a minute; null for no limit.
+            #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+            minute_limit: Option<u64>,
+            /// The most that may be spent in a period; null for no limit.
+            #[schema(minimum = 0.000001, maximum = 1_000_000_000_000_u64)]
+            spend_limit_amount: Option<f64>,
+            /// Over which time spend is counted.
+            #[schema(nullable = false)]
+            spend_limit_period: Option<crate::model::Period>,
+            /// What happens once the limit is crossed.
+            #[schema(nullable = false)]
+            spend_limit_action: Option<crate::model::SpendAction>,
+        }
+    };
+}
+pub(super) use body_with_settings;
+
 /// What a body says of a key's settings; `None` where it says nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {

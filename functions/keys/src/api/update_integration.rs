@@ -5,45 +5,16 @@ use axum::Json;
 use axum::extract::State;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body};
-use utoipa::ToSchema;
 
 use super::Named;
-use super::input::Settings;
+use super::input::{Settings, body_with_settings};
 use super::wire::One;
 use crate::Group;
-use crate::model::{Key, KeyId, Period, SpendAction, Spent};
+use crate::model::{Key, KeyId, Spent};
 
-/// What to change; what is left out stays.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which is read field by field")]
-struct UpdateIntegrationRequest {
-    /// What its owner calls the key.
-    #[schema(min_length = 1, max_length = 200)]
-    key_label: Option<String>,
-    /// False takes the key out of selection.
-    #[schema(nullable = false)]
-    is_active: Option<bool>,
-    /// A primary key is chosen first; a new one takes the place of the provider's present one.
-    #[schema(nullable = false)]
-    is_primary: Option<bool>,
-    /// The higher the sooner.
-    #[schema(nullable = false, maximum = 9999)]
-    priority: Option<u16>,
-    /// The most uses a day, in UTC; null for no limit.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    daily_limit: Option<u64>,
-    /// The most uses a minute; null for no limit.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    minute_limit: Option<u64>,
-    /// The most that may be spent in a period; null for no limit.
-    #[schema(minimum = 0.000001, maximum = 1_000_000_000_000_u64)]
-    spend_limit_amount: Option<f64>,
-    /// Over which time spend is counted.
-    #[schema(nullable = false)]
-    spend_limit_period: Option<Period>,
-    /// What happens once the limit is crossed.
-    #[schema(nullable = false)]
-    spend_limit_action: Option<SpendAction>,
+body_with_settings! {
+    /// What to change; what is left out stays.
+    struct UpdateIntegrationRequest {}
 }
 
 /// Changes a key's settings.

@@ -5,43 +5,29 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
-use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::input::{NamedVault, boolean, target};
+use super::input::{NamedVault, body_with_target, boolean, target};
 use super::wire::{Envelope, Reply, RunBody};
 use crate::Vaults;
 use crate::model::{DeleteScope, Direction, VaultName};
 use crate::sync::{Ask, Automatic};
 
-/// What to sync.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body, which is read field by field")]
-struct ExecuteSyncRequest {
-    /// The connection.
-    connection_id: Uuid,
-    /// The platform's project.
-    #[schema(min_length = 1, max_length = 300)]
-    project_id: String,
-    /// The vault's environment; `production` unless given.
-    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$")]
-    keyway_environment: Option<String>,
-    /// The platform's environment; `production` unless given.
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
-    provider_environment: Option<String>,
-    /// Which way; `push` unless given.
-    #[schema(nullable = false)]
-    direction: Option<Direction>,
-    /// Delete what the source lacks; false unless given.
-    #[schema(nullable = false)]
-    allow_delete: Option<bool>,
-    /// What may be deleted; `all` unless given.
-    #[schema(nullable = false)]
-    delete_scope: Option<DeleteScope>,
-    /// True has the link push every later change by itself.
-    #[schema(nullable = false)]
-    auto: Option<bool>,
+body_with_target! {
+    /// What to sync.
+    struct ExecuteSyncRequest {
+        /// Which way; `push` unless given.
+        #[schema(nullable = false)]
+        direction: Option<Direction>,
+        /// Delete what the source lacks; false unless given.
+        #[schema(nullable = false)]
+        allow_delete: Option<bool>,
+        /// What may be deleted; `all` unless given.
+        #[schema(nullable = false)]
+        delete_scope: Option<DeleteScope>,
+        /// True has the link push every later change by itself.
+        #[schema(nullable = false)]
+        auto: Option<bool>,
+    }
 }
 
 /// Syncs a vault with a project.

@@ -142,6 +142,31 @@ impl Compared {
     }
 }
 
+/// Describes a body that names a target: fields of its own, and those that [`target`] takes.
+macro_rules! body_with_target {
+    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(utoipa::ToSchema)]
+        #[schema(rename_all = "camelCase")]
+        #[expect(dead_code, reason = "describes the body, which is read field by field")]
+        struct $name {
+            /// The connection.
+            connection_id: uuid::Uuid,
+            /// The platform's project.
+            #[schema(min_length = 1, max_length = 300)]
+            project_id: String,
+            /// The vault's environment; `production` unless given.
+            #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$")]
+            keyway_environment: Option<String>,
+            /// The platform's environment; `production` unless given.
+            #[schema(nullable = false, min_length = 1, max_length = 300)]
+            provider_environment: Option<String>,
+            $($own)*
+        }
+    };
+}
+pub(super) use body_with_target;
+
 /// Reads what a sync is between out of a body.
 pub(super) fn target(fields: &mut Fields, vault: VaultName) -> Option<Target> {
     let connection_id = fields.required("connectionId", UUID_ACCEPTED, |value| parse_uuid(value.as_str()?));

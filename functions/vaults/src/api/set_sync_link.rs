@@ -4,37 +4,23 @@ use axum::extract::State;
 use axum::response::Response;
 use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
-use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::input::{NamedVault, boolean, target};
+use super::input::{NamedVault, body_with_target, boolean, target};
 use super::list_sync_links::LinkBody;
 use super::wire::{Envelope, Reply};
 use crate::Vaults;
 use crate::model::{Target, VaultName};
 use crate::sync::Automatic;
 
-/// A link.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body, which is read field by field")]
-struct SetSyncLinkRequest {
-    /// The connection.
-    connection_id: Uuid,
-    /// The platform's project.
-    #[schema(min_length = 1, max_length = 300)]
-    project_id: String,
-    /// The vault's environment; `production` unless given.
-    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._-]+$")]
-    keyway_environment: Option<String>,
-    /// The platform's environment; `production` unless given.
-    #[schema(nullable = false, min_length = 1, max_length = 300)]
-    provider_environment: Option<String>,
-    /// True has it push every change by itself.
-    auto: bool,
-    /// Delete what the vault lacks of what its syncs wrote; false unless given.
-    #[schema(nullable = false)]
-    allow_delete: Option<bool>,
+body_with_target! {
+    /// A link.
+    struct SetSyncLinkRequest {
+        /// True has it push every change by itself.
+        auto: bool,
+        /// Delete what the vault lacks of what its syncs wrote; false unless given.
+        #[schema(nullable = false)]
+        allow_delete: Option<bool>,
+    }
 }
 
 /// Makes a link, and says whether it pushes by itself.

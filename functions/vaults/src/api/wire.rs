@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use shared::clock::iso_milliseconds;
-use shared::http::{ApiError, Problem, RequestId};
+use shared::http::{ApiError, Problem, RequestId, escape_html};
 use utoipa::ToSchema;
 
 use crate::model::link::Failure;
@@ -315,7 +315,7 @@ fn described(error: &ApiError) -> (&'static str, &'static str) {
 
 /// A plain page that says one thing, without scripts, and tells nobody where its reader came from.
 pub(super) fn page(status: StatusCode, title: &str, text: &str) -> Response {
-    let (title, text) = (escaped(title), escaped(text));
+    let (title, text) = (escape_html(title), escape_html(text));
     let body = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n</head>\n\
@@ -333,19 +333,4 @@ pub(super) fn page(status: StatusCode, title: &str, text: &str) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ];
     (status, headers, body).into_response()
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

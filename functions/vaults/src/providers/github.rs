@@ -34,7 +34,7 @@ use shared::credentials::disclose;
 use shared::egress::{Answer, Egress, Outgoing, Upstream};
 use url::Url;
 
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Brake, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place,
     Project, Provider, Session, Tokens, Trouble, Variable, has_prefix, segment, settle,
@@ -378,6 +378,9 @@ struct KeyReply {
     key: String,
 }
 
+const TOKENS: TokenEndpoint =
+    TokenEndpoint { platform: NAME, upstream: Upstream::GithubWeb, path: "/login/oauth/access_token" };
+
 /// An OAuth app: the code grant.
 #[async_trait::async_trait]
 impl OAuth for Github {
@@ -408,11 +411,11 @@ impl OAuth for Github {
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
         let secrets = [("code", code), ("code_verifier", verifier)];
-        grant(client, &secrets, &[("redirect_uri", redirect_uri)]).exchange(egress).await
+        TOKENS.exchange(client, &secrets, &[("redirect_uri", redirect_uri)], egress).await
     }
 
     async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
-        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+        TOKENS.refresh(client, refresh, egress).await
     }
 
     async fn revoke(&self, client: &Client, tokens: &Tokens, egress: &Egress) -> Result<bool, OAuthError> {
@@ -432,14 +435,6 @@ impl OAuth for Github {
             _ => Err(Trouble::of_answer(NAME, &answer).into()),
         }
     }
-}
-
-fn grant<'a>(
-    client: &'a Client,
-    secrets: &'a [(&'static str, &'a SecretString)],
-    fields: &'a [(&'static str, &'a str)],
-) -> Grant<'a> {
-    Grant { platform: NAME, upstream: Upstream::GithubWeb, path: "/login/oauth/access_token", client, secrets, fields }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use shared::egress::{Answer, Egress, Outgoing, Upstream};
 use url::Url;
 
 use super::halves::{Called, by_halves};
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
     Provider, Session, Tokens, Trouble, Variable, has_prefix, only_environment, segment, settle,
@@ -197,6 +197,8 @@ impl App {
     }
 }
 
+const TOKENS: TokenEndpoint = TokenEndpoint { platform: NAME, upstream: Upstream::HerokuId, path: "/oauth/token" };
+
 /// The code grant. Access tokens live eight hours; the refresh token stays.
 #[async_trait::async_trait]
 impl OAuth for Heroku {
@@ -224,20 +226,12 @@ impl OAuth for Heroku {
         _redirect_uri: &str,
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
-        grant(client, &[("code", code)], &[("grant_type", "authorization_code")]).exchange(egress).await
+        TOKENS.exchange(client, &[("code", code)], &[("grant_type", "authorization_code")], egress).await
     }
 
     async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
-        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+        TOKENS.refresh(client, refresh, egress).await
     }
-}
-
-fn grant<'a>(
-    client: &'a Client,
-    secrets: &'a [(&'static str, &'a SecretString)],
-    fields: &'a [(&'static str, &'a str)],
-) -> Grant<'a> {
-    Grant { platform: NAME, upstream: Upstream::HerokuId, path: "/oauth/token", client, secrets, fields }
 }
 
 #[cfg(test)]

@@ -113,32 +113,33 @@ pub trait OAuth: Send + Sync {
     }
 }
 
-/// What a grant is exchanged for tokens with: the fields of the form, in order.
-pub(super) struct Grant<'a> {
+/// Where a platform exchanges grants for tokens. Each question is asked once.
+pub(super) struct TokenEndpoint {
     /// The platform's name, for messages.
     pub(super) platform: &'static str,
-    /// Where its token endpoint is.
+    /// Where the endpoint is.
     pub(super) upstream: Upstream,
-    /// The endpoint's path.
+    /// Its path.
     pub(super) path: &'static str,
-    /// The operator's client; its id and secret go into the form.
-    pub(super) client: &'a Client,
-    /// The code or refresh token, by the form's name for it, and whatever else is secret.
-    pub(super) secrets: &'a [(&'static str, &'a SecretString)],
-    /// The other fields.
-    pub(super) fields: &'a [(&'static str, &'a str)],
 }
 
-impl Grant<'_> {
-    /// Asks the token endpoint, once.
-    pub(super) async fn exchange(self, egress: &Egress) -> Result<Tokens, OAuthError> {
-        let mut hidden = vec![self.client.secret.clone()];
-        hidden.extend(self.secrets.iter().map(|(_, secret)| (*secret).clone()));
+impl TokenEndpoint {
+    /// Exchanges a grant: the code or the refresh token, by the form's name for it, and whatever else is secret; and the
+    /// other fields. The client's id and secret go into the form.
+    pub(super) async fn exchange(
+        &self,
+        client: &Client,
+        secrets: &[(&str, &SecretString)],
+        fields: &[(&str, &str)],
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        let mut hidden = vec![client.secret.clone()];
+        hidden.extend(secrets.iter().map(|(_, secret)| (*secret).clone()));
         let request = egress
             .hiding(hidden)
             .upstream(Method::POST, self.upstream, self.path)
             .header("accept", "application/json")
-            .body("application/x-www-form-urlencoded", self.form().into());
+            .body("application/x-www-form-urlencoded", form(client, secrets, fields).into());
         let answer = request.send().await.map_err(|error| unanswered(self.platform, &error))?;
         let reply: Option<Reply> = answer.json();
         match reply {
@@ -148,14 +149,25 @@ impl Grant<'_> {
         }
     }
 
-    fn form(&self) -> String {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(self.fields);
-        form.append_pair("client_id", &self.client.id);
-        form.append_pair("client_secret", self.client.secret.expose_secret());
-        form.extend_pairs(self.secrets.iter().map(|(name, secret)| (name, secret.expose_secret())));
-        form.finish()
+    /// Exchanges a refresh token.
+    pub(super) async fn refresh(
+        &self,
+        client: &Client,
+        refresh: &SecretString,
+        egress: &Egress,
+    ) -> Result<Tokens, OAuthError> {
+        let fields = [("grant_type", "refresh_token")];
+        self.exchange(client, &[("refresh_token", refresh)], &fields, egress).await
     }
+}
+
+fn form(client: &Client, secrets: &[(&str, &SecretString)], fields: &[(&str, &str)]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(fields);
+    form.append_pair("client_id", &client.id);
+    form.append_pair("client_secret", client.secret.expose_secret());
+    form.extend_pairs(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())));
+    form.finish()
 }
 
 fn unanswered(platform: &'static str, error: &EgressError) -> Trouble {

@@ -29,7 +29,7 @@ use shared::egress::{Answer, Egress, Outgoing, Upstream};
 use url::Url;
 
 use super::halves::{Called, by_halves};
-use super::oauth::Grant;
+use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
     Provider, Session, Tokens, Trouble, Variable, has_prefix, only_environment, segment, settle,
@@ -231,6 +231,8 @@ struct Secret {
     updated_at: Option<String>,
 }
 
+const TOKENS: TokenEndpoint = TokenEndpoint { platform: NAME, upstream: Upstream::Supabase, path: "/v1/oauth/token" };
+
 /// The code grant. The user chooses an organisation on the consent page; the tokens reach that one.
 #[async_trait::async_trait]
 impl OAuth for Supabase {
@@ -261,20 +263,12 @@ impl OAuth for Supabase {
         egress: &Egress,
     ) -> Result<Tokens, OAuthError> {
         let fields = [("grant_type", "authorization_code"), ("redirect_uri", redirect_uri)];
-        grant(client, &[("code", code), ("code_verifier", verifier)], &fields).exchange(egress).await
+        TOKENS.exchange(client, &[("code", code), ("code_verifier", verifier)], &fields, egress).await
     }
 
     async fn refresh(&self, client: &Client, refresh: &SecretString, egress: &Egress) -> Result<Tokens, OAuthError> {
-        grant(client, &[("refresh_token", refresh)], &[("grant_type", "refresh_token")]).exchange(egress).await
+        TOKENS.refresh(client, refresh, egress).await
     }
-}
-
-fn grant<'a>(
-    client: &'a Client,
-    secrets: &'a [(&'static str, &'a SecretString)],
-    fields: &'a [(&'static str, &'a str)],
-) -> Grant<'a> {
-    Grant { platform: NAME, upstream: Upstream::Supabase, path: "/v1/oauth/token", client, secrets, fields }
 }
 
 #[cfg(test)]

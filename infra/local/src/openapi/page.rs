@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use shared::http::escape_html;
 
 const STYLE: &str = "\
 :root { color-scheme: light dark; }
@@ -38,24 +39,9 @@ struct Operation<'a> {
     value: &'a Value,
 }
 
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 /// Escaped, with what stands between backticks as code.
 fn prose(text: &str) -> String {
-    let parts = escaped(text);
+    let parts = escape_html(text);
     let parts = parts.split('`').enumerate();
     parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
@@ -82,14 +68,14 @@ impl<'a> Page<'a> {
     fn write(&mut self) {
         let document = self.document;
         let info = document.get("info").unwrap_or(&Value::Null);
-        let title = escaped(text(info, "title"));
+        let title = escape_html(text(info, "title"));
         self.line("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">");
         self.line("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
         self.line(&format!("<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>"));
         self.line("<a href=\"#operations\">To the operations</a>");
         self.line(&format!("<header>\n<h1>{title}</h1>"));
         self.paragraphs(text(info, "description"));
-        let version = escaped(text(info, "version"));
+        let version = escape_html(text(info, "version"));
         self.line(&format!(
             "<p>Version {version}. The same for programs: <a href=\"openapi.json\">openapi.json</a>.</p>\n</header>"
         ));
@@ -99,7 +85,7 @@ impl<'a> Page<'a> {
         self.line("<section id=\"operations\">\n<h2>Operations</h2>");
         for tag in list(document, "tags") {
             let name = text(tag, "name");
-            self.line(&format!("<section id=\"tag-{0}\">\n<h3>{0}</h3>", escaped(name)));
+            self.line(&format!("<section id=\"tag-{0}\">\n<h3>{0}</h3>", escape_html(name)));
             self.paragraphs(text(tag, "description"));
             for operation in self.operations(name) {
                 self.operation(&operation);
@@ -132,9 +118,9 @@ impl<'a> Page<'a> {
         self.line("<nav aria-label=\"Contents\">\n<h2>Contents</h2>\n<ul>\n<li><a href=\"#authentication\">Authentication</a></li>");
         for tag in list(self.document, "tags") {
             let name = text(tag, "name");
-            self.line(&format!("<li><a href=\"#tag-{0}\">{0}</a>\n<ul>", escaped(name)));
+            self.line(&format!("<li><a href=\"#tag-{0}\">{0}</a>\n<ul>", escape_html(name)));
             for Operation { method, path, id, .. } in self.operations(name) {
-                let (id, path) = (escaped(id), escaped(path));
+                let (id, path) = (escape_html(id), escape_html(path));
                 self.line(&format!("<li><a href=\"#{id}\"><code>{method} {path}</code></a></li>"));
             }
             self.line("</ul>\n</li>");
@@ -154,7 +140,7 @@ impl<'a> Page<'a> {
         for (_, scheme) in entries(components, "securitySchemes") {
             let header = match text(scheme, "name") {
                 "" => "Authorization: Bearer &lt;token&gt;".to_owned(),
-                name => format!("{}: …", escaped(name)),
+                name => format!("{}: …", escape_html(name)),
             };
             let description = prose(text(scheme, "description"));
             self.line(&format!("<dt><code>{header}</code></dt>\n<dd>{description}</dd>"));
@@ -164,12 +150,12 @@ impl<'a> Page<'a> {
 
     fn operation(&mut self, operation: &Operation<'_>) {
         let Operation { method, path, id, value } = operation;
-        self.line(&format!("<article id=\"{0}\">\n<h4>{1}</h4>", escaped(id), prose(text(value, "summary"))));
-        self.line(&format!("<p><code><span class=\"method\">{method}</span> {}</code></p>", escaped(path)));
+        self.line(&format!("<article id=\"{0}\">\n<h4>{1}</h4>", escape_html(id), prose(text(value, "summary"))));
+        self.line(&format!("<p><code><span class=\"method\">{method}</span> {}</code></p>", escape_html(path)));
         self.paragraphs(text(value, "description"));
         match text(value, "x-required-permission") {
             "" => self.line("<p>For everybody: no token is needed.</p>"),
-            permission => self.line(&format!("<p>Permission: <code>{}</code></p>", escaped(permission))),
+            permission => self.line(&format!("<p>Permission: <code>{}</code></p>", escape_html(permission))),
         }
         self.parameters(value);
         if let Some(body) = value.get("requestBody") {
@@ -185,7 +171,7 @@ impl<'a> Page<'a> {
             let description = prose(text(response, "description"));
             self.line(&format!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{description}</td></tr>",
-                escaped(status),
+                escape_html(status),
                 kinds.join(" or ")
             ));
         }
@@ -208,8 +194,8 @@ impl<'a> Page<'a> {
             let needed = if parameter.get("required") == Some(&Value::Bool(true)) { ", required" } else { "" };
             let row = format!(
                 "<tr><th scope=\"row\"><code>{}</code></th><td>{}{needed}</td><td>{}</td><td>{}</td></tr>",
-                escaped(text(parameter, "name")),
-                escaped(text(parameter, "in")),
+                escape_html(text(parameter, "name")),
+                escape_html(text(parameter, "in")),
                 self.kind(parameter.get("schema")),
                 prose(text(parameter, "description")),
             );
@@ -221,14 +207,14 @@ impl<'a> Page<'a> {
     fn content(&mut self, body: &Value) {
         for (media_type, content) in entries(body, "content") {
             let kind = self.kind(content.get("schema"));
-            self.line(&format!("<p><code>{}</code>: {kind}</p>", escaped(media_type)));
+            self.line(&format!("<p><code>{}</code>: {kind}</p>", escape_html(media_type)));
             self.example(content, "Example of the body");
         }
     }
 
     fn example(&mut self, content: &Value, caption: &str) {
         if let Some(example) = content.get("example") {
-            let example = escaped(&format!("{example:#}"));
+            let example = escape_html(&format!("{example:#}"));
             self.line(&format!("<figure>\n<figcaption>{caption}</figcaption>\n<pre>{example}</pre>\n</figure>"));
         }
     }
@@ -243,7 +229,7 @@ impl<'a> Page<'a> {
     fn kind(&self, schema: Option<&Value>) -> String {
         let Some(schema) = schema else { return "anything".to_owned() };
         if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|it| it.rsplit('/').next()) {
-            return format!("<a href=\"#schema-{0}\">{0}</a>", escaped(name));
+            return format!("<a href=\"#schema-{0}\">{0}</a>", escape_html(name));
         }
         for union in ["oneOf", "anyOf"] {
             let parts: Vec<String> = list(schema, union).map(|part| self.kind(Some(part))).collect();
@@ -256,7 +242,7 @@ impl<'a> Page<'a> {
             return parts.join(" with ");
         }
         let values: Vec<String> =
-            list(schema, "enum").map(|value| format!("<code>{}</code>", escaped(&shown(value)))).collect();
+            list(schema, "enum").map(|value| format!("<code>{}</code>", escape_html(&shown(value)))).collect();
         if !values.is_empty() {
             return values.join(" or ");
         }
@@ -269,19 +255,19 @@ impl<'a> Page<'a> {
             types.into_iter().map(|name| match (name, schema.get("items"), schema.get("additionalProperties")) {
                 ("array", items, _) => format!("list of {}", self.kind(items)),
                 ("object", _, Some(values @ Value::Object(_))) => format!("map of {}", self.kind(Some(values))),
-                (name, ..) => escaped(name),
+                (name, ..) => escape_html(name),
             });
         let mut kind = types.collect::<Vec<_>>().join(" or ");
         for (name, words) in BOUNDS {
             if let Some(bound) = schema.get(*name) {
-                let _ = write!(kind, ", {words} {}", escaped(&shown(bound)));
+                let _ = write!(kind, ", {words} {}", escape_html(&shown(bound)));
             }
         }
         kind
     }
 
     fn schema(&mut self, name: &str, schema: &'a Value) {
-        self.line(&format!("<article id=\"schema-{0}\">\n<h3>{0}</h3>", escaped(name)));
+        self.line(&format!("<article id=\"schema-{0}\">\n<h3>{0}</h3>", escape_html(name)));
         self.paragraphs(text(schema, "description"));
         let own = std::iter::once(schema).chain(list(schema, "allOf"));
         let fields: Vec<(&str, &Value, bool)> = own
@@ -302,7 +288,7 @@ impl<'a> Page<'a> {
                 let always = if required { "" } else { " (may be absent)" };
                 let row = format!(
                     "<tr><th scope=\"row\"><code>{}</code></th><td>{}{always}</td><td>{}</td></tr>",
-                    escaped(name),
+                    escape_html(name),
                     self.kind(Some(field)),
                     prose(text(field, "description")),
                 );

@@ -34,6 +34,7 @@ use super::legs::{Leg, events};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, hmac};
 use super::stages::{self, Stages};
+use super::windows::{Windowed, Windows};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Outside, Source, Trouble};
 
@@ -142,6 +143,18 @@ enum Stage {
 }
 
 impl Stage {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Deposits => "/v5/asset/deposit/query-record",
+            Self::Internal => "/v5/asset/deposit/query-internal-record",
+            Self::Withdrawals => "/v5/asset/withdraw/query-record",
+            Self::Conversions => "/v5/asset/exchange/query-convert-history",
+            Self::Log | Self::Over => "/v5/account/transaction-log",
+        }
+    }
+}
+
+impl Windowed for Stage {
     fn next(self) -> Self {
         match self {
             Self::Deposits => Self::Internal,
@@ -152,22 +165,11 @@ impl Stage {
         }
     }
 
-    fn path(self) -> &'static str {
-        match self {
-            Self::Deposits => "/v5/asset/deposit/query-record",
-            Self::Internal => "/v5/asset/deposit/query-internal-record",
-            Self::Withdrawals => "/v5/asset/withdraw/query-record",
-            Self::Conversions => "/v5/asset/exchange/query-convert-history",
-            Self::Log | Self::Over => "/v5/account/transaction-log",
-        }
-    }
-
-    /// Where its history begins, for a walk that ends at `end`.
     fn opened(self, end: i64) -> i64 {
         if self == Self::Log { end - LOG_DAYS * DAY } else { OPENED }
     }
 
-    /// How much time one question may span. Conversions are not asked for by time.
+    /// Conversions are not asked for by time.
     fn window(self) -> i64 {
         match self {
             Self::Log => 7 * DAY,
@@ -179,13 +181,8 @@ impl Stage {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Walk {
-    stage: Stage,
-    /// Milliseconds; what is older was seen before.
-    start: i64,
-    /// Milliseconds; what is newer is left for the next walk.
-    end: i64,
-    /// Where the present window ends.
-    to: i64,
+    #[serde(flatten)]
+    windows: Windows<Stage>,
     /// Where the present window goes on, as the last answer said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<String>,
@@ -202,13 +199,12 @@ impl Stages for Walk {
     const QUESTIONS: usize = STEPS;
 
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
-        let end = outside.provider_now().as_millisecond();
-        let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
-        Self { stage: Stage::Deposits, start, end, to: end, at: None, pages: 0, kept: Vec::new() }
+        let windows = Windows::begin(Stage::Deposits, until, OVERLAP, outside);
+        Self { windows, at: None, pages: 0, kept: Vec::new() }
     }
 
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
-        match self.stage {
+        match self.windows.stage {
             Stage::Deposits => {
                 let rows: Vec<Deposit> = self.rows("", account, outside).await?;
                 Ok(rows.into_iter().filter_map(Deposit::record).collect())
@@ -228,32 +224,14 @@ impl Stages for Walk {
     }
 
     fn done(&self) -> Option<i64> {
-        (self.stage == Stage::Over).then_some(self.end)
+        (self.windows.stage == Stage::Over).then_some(self.windows.end)
     }
 }
 
 impl Walk {
-    fn floor(&self) -> i64 {
-        self.start.max(self.stage.opened(self.end))
-    }
-
-    fn from(&self) -> i64 {
-        self.floor().max(self.to - self.stage.window() + 1)
-    }
-
-    /// True if the present window is the stage's last.
-    fn is_last_window(&self) -> bool {
-        self.from() <= self.floor()
-    }
-
     /// Goes on to the window before the present one, or to the next stage.
     fn next_window(&mut self) {
-        if self.is_last_window() {
-            self.stage = self.stage.next();
-            self.to = self.end;
-        } else {
-            self.to = self.from() - 1;
-        }
+        self.windows.advance();
         self.at = None;
     }
 
@@ -267,9 +245,9 @@ impl Walk {
         // What was handed out encoded is encoded once more: the server decodes once and compares.
         let at: String = self.at.iter().flat_map(|at| byte_serialize(at.as_bytes())).collect();
         let at = if at.is_empty() { at } else { format!("&cursor={at}") };
-        let span = format!("startTime={}&endTime={}", self.from(), self.to);
+        let span = format!("startTime={}&endTime={}", self.windows.from(), self.windows.to);
         let query = format!("{filter}{span}&limit={LIMIT}{at}");
-        let page: Page<T> = signed(account, outside, self.stage.path(), &query).await?;
+        let page: Page<T> = signed(account, outside, self.windows.stage.path(), &query).await?;
         let next = page.next_page_cursor.filter(|next| !next.is_empty() && self.at.as_ref() != Some(next));
         // Where there are rows there is a cursor, whether more follow or not.
         match next.filter(|_| !page.rows.is_empty()) {
@@ -283,7 +261,7 @@ impl Walk {
         let rows: Vec<Logged> = match self.rows("accountType=UNIFIED&", account, outside).await {
             // An account of the old kind has no such log.
             Err(Trouble::Unexpected(message)) if message == NOT_UNIFIED => {
-                self.stage = self.stage.next();
+                self.windows.leave();
                 Vec::new()
             }
             answered => answered?,
@@ -292,7 +270,7 @@ impl Walk {
         for row in rows {
             legs.push(row.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
         }
-        let (records, kept) = events(legs, self.stage == Stage::Over);
+        let (records, kept) = events(legs, self.windows.stage == Stage::Over);
         self.kept = kept;
         Ok(records)
     }
@@ -302,12 +280,12 @@ impl Walk {
         const OF_THE_FUNDING_ACCOUNT: &str =
             "eb_convert_funding%2Cfunding%2Cfunding_fiat%2Cfunding_fbtc_convert%2Cfunding_block_trade";
         let query = format!("accountType={OF_THE_FUNDING_ACCOUNT}&index={}&limit={CONVERSIONS}", self.pages + 1);
-        let page: Page<Conversion> = signed(account, outside, self.stage.path(), &query).await?;
+        let page: Page<Conversion> = signed(account, outside, self.windows.stage.path(), &query).await?;
         self.pages += 1;
         let time = |row: &Conversion| row.created_at.parse::<i64>().ok();
         let (newest, oldest) = (page.rows.first().and_then(time), page.rows.last().and_then(time));
         // That they come newest first is not written anywhere; if they do not, all are read.
-        let is_seen = newest >= oldest && oldest.is_some_and(|oldest| oldest < self.start);
+        let is_seen = newest >= oldest && oldest.is_some_and(|oldest| oldest < self.windows.start);
         if is_seen || page.rows.len() < CONVERSIONS {
             self.next_window();
         }

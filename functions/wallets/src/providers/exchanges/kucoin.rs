@@ -33,6 +33,7 @@ use super::legs::{Leg, events};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, base64, hmac};
 use super::stages::{self, Stages};
+use super::windows::{Windowed, Windows};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Outside, Source, Trouble};
 
@@ -135,7 +136,7 @@ enum Stage {
     Over,
 }
 
-impl Stage {
+impl Windowed for Stage {
     fn next(self) -> Self {
         match self {
             Self::Deposits => Self::Withdrawals,
@@ -145,7 +146,6 @@ impl Stage {
         }
     }
 
-    /// Where its history begins, for a walk that ends at `end`.
     fn opened(self, end: i64) -> i64 {
         match self {
             Self::Ledger => end - LEDGER_DAYS * DAY,
@@ -154,7 +154,6 @@ impl Stage {
         }
     }
 
-    /// How much time one question may span.
     fn window(self) -> i64 {
         match self {
             Self::Ledger => DAY,
@@ -166,13 +165,8 @@ impl Stage {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Walk {
-    stage: Stage,
-    /// Milliseconds; what is older was seen before.
-    start: i64,
-    /// Milliseconds; what is newer is left for the next walk.
-    end: i64,
-    /// Where the present window ends.
-    to: i64,
+    #[serde(flatten)]
+    windows: Windows<Stage>,
     /// The next page of the present window.
     page: usize,
     /// The last entry that was read of the present trading account's ledger.
@@ -188,15 +182,14 @@ impl Stages for Walk {
     const QUESTIONS: usize = STEPS;
 
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
-        let end = outside.provider_now().as_millisecond();
-        let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
-        Self { stage: Stage::Deposits, start, end, to: end, page: 1, last: None, kept: Vec::new() }
+        let windows = Windows::begin(Stage::Deposits, until, OVERLAP, outside);
+        Self { windows, page: 1, last: None, kept: Vec::new() }
     }
 
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
-        let span = format!("startAt={}&endAt={}", self.from(), self.to);
+        let span = format!("startAt={}&endAt={}", self.windows.from(), self.windows.to);
         let paged = format!("{span}&currentPage={}&pageSize={LIMIT}", self.page);
-        match self.stage {
+        match self.windows.stage {
             Stage::Deposits => {
                 let rows: Page<Deposit> = signed(account, outside, "/api/v1/deposits", &paged).await?;
                 self.took(rows.total_page);
@@ -209,7 +202,7 @@ impl Stages for Walk {
             }
             Stage::Ledger => {
                 let rows: Page<LedgerEntry> = signed(account, outside, "/api/v1/accounts/ledgers", &paged).await?;
-                let is_last = self.is_last_window() && self.page >= rows.total_page;
+                let is_last = self.windows.is_last() && self.page >= rows.total_page;
                 self.took(rows.total_page);
                 self.events(rows.items, is_last)
             }
@@ -229,32 +222,14 @@ impl Stages for Walk {
     }
 
     fn done(&self) -> Option<i64> {
-        (self.stage == Stage::Over).then_some(self.end)
+        (self.windows.stage == Stage::Over).then_some(self.windows.end)
     }
 }
 
 impl Walk {
-    fn floor(&self) -> i64 {
-        self.start.max(self.stage.opened(self.end))
-    }
-
-    fn from(&self) -> i64 {
-        self.floor().max(self.to - self.stage.window() + 1)
-    }
-
-    /// True if the present window is the stage's last.
-    fn is_last_window(&self) -> bool {
-        self.from() <= self.floor()
-    }
-
     /// Goes on to the window before the present one, or to the next stage.
     fn next_window(&mut self) {
-        if self.is_last_window() {
-            self.stage = self.stage.next();
-            self.to = self.end;
-        } else {
-            self.to = self.from() - 1;
-        }
+        self.windows.advance();
         (self.page, self.last) = (1, None);
     }
 

@@ -13,3 +13,4 @@ pub mod okx;
 pub mod pace;
 pub mod signing;
 pub mod stages;
+pub mod windows;
