@@ -17,10 +17,8 @@ use std::time::{Duration, Instant};
 
 use kit::TestApp;
 use kit::runtime_api::{FunctionProcess, RuntimeApi};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use kit::tls::Tls;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 const STARTS: usize = 21;
 const SLOW_STARTS: usize = 11;
@@ -67,7 +65,7 @@ async fn main() {
         let body = json!({ "name": format!("Mail account {number}"), "type": "resend", "config": config });
         let _ = app.services().post("/api/integrations", &body).await.expect(201);
     }
-    let tls = Tls::start(app.proxy.address()).await;
+    let tls = Tls::start(app.proxy.address()).await.unwrap();
 
     println!("{STARTS} starts each, medians. Memory is the highest resident set after the first answers.\n");
     println!("{:<16}{:>8}{:>14}{:>8}{:>10}", "function", "MB", "to next, ms", "x bare", "RSS MB");
@@ -83,7 +81,7 @@ async fn main() {
     println!("\nfirst and second answer of a list, AWS over TLS, ms\n");
     println!("{:<16}{:>10}{:>10}{:>12}", "function", "first", "second", "difference");
     for (name, path) in FUNCTIONS.iter().filter(|(_, path)| !path.is_empty()) {
-        let function = Function::of(binaries.join(name)).with(tls.variables());
+        let function = Function::of(binaries.join(name)).with(variables(&tls));
         let measured = starts(&app, &function, Some(event(&app, path)), STARTS).await;
         let (first, second) = (median(&measured, |start| start.first), median(&measured, |start| start.second));
         println!("{name:<16}{first:>10.2}{second:>10.2}{:>12.2}", first - second);
@@ -264,50 +262,8 @@ fn event(app: &TestApp, path: &str) -> Value {
     })
 }
 
-/// Ends TLS in front of the emulators, with a certificate that functions are told to trust.
-struct Tls {
-    url: String,
-    folder: tempfile::TempDir,
-}
-
-impl Tls {
-    async fn start(upstream: std::net::SocketAddr) -> Self {
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), certified.cert.pem()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
-        let (acceptor, listener) =
-            (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    let (Ok(mut inside), Ok(mut outside)) =
-                        (TcpStream::connect(upstream).await, acceptor.accept(stream).await)
-                    else {
-                        return;
-                    };
-                    // Nobody is to wait for an acknowledgement.
-                    let _ = (inside.set_nodelay(true), outside.get_ref().0.set_nodelay(true));
-                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
-                });
-            }
-        });
-        Self { url, folder }
-    }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        let trusted = self.folder.path().join("ca.pem").display().to_string();
-        let set = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", self.url.clone()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.url.clone()),
-            ("SSL_CERT_FILE", trusted),
-        ];
-        set.map(|(name, value)| (name.to_owned(), value)).into()
-    }
+/// The variables of a function whose AWS is behind this TLS.
+fn variables(tls: &Tls) -> Vec<(String, String)> {
+    let aws = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+    aws.map(|name| (name.to_owned(), tls.url())).into_iter().chain([tls.trust()]).collect()
 }

@@ -222,11 +222,12 @@ async fn whatever_is_wrong_with_a_token_it_is_told_no_more_than_an_unknown_one()
         ("dots", "..".into()),
     ];
     stage.app.proxy.forget_calls();
-    let unknown = stage.list("cwy_0000000000000000000000000000000000000000000").await.expect(401)["message"].clone();
+    let unknown = stage.list("cwy_0000000000000000000000000000000000000000000").await.expect(401)["detail"].clone();
+    assert_eq!(unknown, "The token is unknown, expired or revoked.");
     assert_eq!(stage.look_ups(), 1);
     for (what, token) in &wrong {
         let answer = stage.list(token).await;
-        assert_eq!(answer.expect(401)["message"], unknown, "{what}");
+        assert_eq!(answer.expect(401)["detail"], unknown, "{what}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{what}");
     }
     assert_eq!(stage.look_ups(), 1, "the table was asked for a JWT");
@@ -398,12 +399,19 @@ async fn keys_that_were_fetched_in_advance_are_there_for_the_first_token() {
     stage.app.platform.authenticator.prepare().await;
     assert_eq!(stage.issuer.fetches(), 1);
     assert_eq!((stage.status_of(&stage.key).await, stage.issuer.fetches()), (200, 1));
-    // An issuer that is down at the start is met again soon.
+    // A key that has come since then counts at once, the next one once the window is over.
+    let second = stage.issuer.add_key("second", Algorithm::Es256).unwrap();
+    assert_eq!((stage.status_of(&second).await, stage.issuer.fetches()), (200, 2));
+    let third = stage.issuer.add_key("third", Algorithm::Es256).unwrap();
+    stage.advance(29);
+    assert_eq!((stage.status_of(&third).await, stage.issuer.fetches()), (401, 2));
+    stage.advance(1);
+    assert_eq!((stage.status_of(&third).await, stage.issuer.fetches()), (200, 3));
+    // An issuer that was down at the start is asked again by the first token.
     let stage = Stage::start().await;
     stage.issuer.host.faults().all(Fault::Close);
     stage.app.platform.authenticator.prepare().await;
     stage.issuer.host.faults().clear();
-    stage.advance(5);
     assert_eq!(stage.status_of(&stage.key).await, 200);
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use kit::TestApp;
 use kit::fault_proxy::Fault;
 use kit::malformed;
+use kit::oidc::{self, Listing};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
 
@@ -329,4 +330,32 @@ async fn keys_billing_takes_in_what_the_provider_tells_once_a_run() {
     assert!(read["billing_synced_at"].is_string(), "{read}");
     let again = lambda.invoke(event).await.json().unwrap();
     assert_eq!((&again["synced"], &again["finished"]), (&json!(0), &json!(true)));
+}
+
+/// A list, with tokens of the operator's issuer.
+fn listing() -> Listing {
+    Listing {
+        binary: API,
+        function: "keys-api",
+        event: |app| event(app, "keys-api-list"),
+        permission: "keys:read",
+        unauthorized: json!({
+            "success": false, "error": "Unauthorized", "detail": "The token is unknown, expired or revoked.",
+        }),
+        unavailable: json!({
+            "success": false,
+            "error": "Internal error",
+            "detail": "Something went wrong on our side. Try again; if it goes on, report the request_id.",
+        }),
+    }
+}
+
+#[tokio::test]
+async fn tokens_count_as_their_issuer_says() {
+    oidc::tokens_count_as_their_issuer_says(listing()).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_at_the_start_is_met_again() {
+    oidc::an_issuer_that_is_down_at_the_start_is_met_again(listing()).await;
 }

@@ -10,6 +10,7 @@ use kit::TestApp;
 use kit::fault_proxy::Fault;
 use kit::malformed;
 use kit::metrics::{Defined, Line};
+use kit::oidc::{self, Listing};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi, Stream};
 use serde_json::{Value, json};
 
@@ -430,4 +431,34 @@ async fn a_run_is_one_line_and_its_metrics() {
     assert_eq!((values(one, "Verdicts"), values(other, "Verdicts")), (&[1.0][..], &[1.0][..]));
     assert!(lines.iter().all(|line| line.members["Stack"] == "causeway"));
     assert!(one.metrics.iter().all(|metric| metric.name != "JobFailures"));
+}
+
+/// A list, with tokens of the operator's issuer.
+fn listing() -> Listing {
+    Listing {
+        binary: API,
+        function: "services-api",
+        event: |app| event(app, "services-api-list"),
+        permission: "services:read",
+        unauthorized: json!({
+            "error": "unauthorized",
+            "detail": "The token is unknown, expired or revoked.",
+            "hint": "Send `Authorization: Bearer <token>` with a token that is still in force.",
+        }),
+        unavailable: json!({
+            "error": "internal_error",
+            "detail": "Something went wrong on our side. Nothing of it is your fault.",
+            "hint": "Try again; if it goes on, report the request_id.",
+        }),
+    }
+}
+
+#[tokio::test]
+async fn tokens_count_as_their_issuer_says() {
+    oidc::tokens_count_as_their_issuer_says(listing()).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_at_the_start_is_met_again() {
+    oidc::an_issuer_that_is_down_at_the_start_is_met_again(listing()).await;
 }

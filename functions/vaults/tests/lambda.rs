@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kit::TestApp;
 use kit::fault_proxy::Fault;
 use kit::malformed;
+use kit::oidc::{self, Listing};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
 use serde_json::{Value, json};
 
@@ -397,4 +398,38 @@ async fn a_process_that_is_killed_before_a_token_is_renewed_leaves_it_to_the_nex
     let result = app.invoke("vaults-refresh", &app.scheduled_event()).await.expect(200);
     assert_eq!(result["renewed"], 1);
     assert_works(app, &id).await;
+}
+
+/// A list, with tokens of the operator's issuer.
+fn listing() -> Listing {
+    Listing {
+        binary: API,
+        function: "vaults-api",
+        event: |app| event(app, "vaults-api-list"),
+        permission: "vaults:read",
+        unauthorized: json!({
+            "type": "urn:causeway:problem:unauthorized",
+            "title": "Unauthorized",
+            "status": 401,
+            "detail": "The token is unknown, expired or revoked.",
+            "instance": "/v1/integrations/connections",
+        }),
+        unavailable: json!({
+            "type": "urn:causeway:problem:internal",
+            "title": "Internal error",
+            "status": 500,
+            "detail": "Something went wrong on our side. Try again; if it goes on, report the traceId.",
+            "instance": "/v1/integrations/connections",
+        }),
+    }
+}
+
+#[tokio::test]
+async fn tokens_count_as_their_issuer_says() {
+    oidc::tokens_count_as_their_issuer_says(listing()).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_at_the_start_is_met_again() {
+    oidc::an_issuer_that_is_down_at_the_start_is_met_again(listing()).await;
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kit::TestApp;
 use kit::fault_proxy::Fault;
 use kit::malformed;
+use kit::oidc::{self, Listing};
 use kit::runtime_api::{Exited, FunctionProcess, Outcome, RuntimeApi};
 use serde_json::{Value, json};
 
@@ -254,4 +255,32 @@ async fn a_killed_process_leaves_a_history_that_is_gone_on_with() {
     assert_eq!(result["completed"], 1);
     assert_eq!(lambda.read(&id).await["totalTransactions"], 130);
     assert_eq!(esplora.host.calls("/txs/chain"), 5, "the first page is not asked for again");
+}
+
+/// A list, with tokens of the operator's issuer.
+fn listing() -> Listing {
+    Listing {
+        binary: API,
+        function: "wallets-api",
+        event: |app| event(app, "wallets-api-list"),
+        permission: "integrations:read",
+        unauthorized: json!({
+            "error": "unauthorized",
+            "message": "The token is unknown, expired or revoked, or was not issued to this client.",
+        }),
+        unavailable: json!({
+            "error": "internal_server_error",
+            "message": "Something went wrong on our side. Try again; if it goes on, report the request_id.",
+        }),
+    }
+}
+
+#[tokio::test]
+async fn tokens_count_as_their_issuer_says() {
+    oidc::tokens_count_as_their_issuer_says(listing()).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_at_the_start_is_met_again() {
+    oidc::an_issuer_that_is_down_at_the_start_is_met_again(listing()).await;
 }

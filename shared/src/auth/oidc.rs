@@ -4,7 +4,8 @@
 //! The keys are found by OpenID Connect discovery and kept in the process for [`FRESH`]; the first token after that
 //! has them fetched again. So does a token that names a key which is not among them, since that is how a new key is
 //! first met, but never within [`WINDOW`] of the last time: whoever makes key names up cannot make us hammer the issuer.
-//! Whoever else needs the keys meanwhile waits for the one who fetches.
+//! Whoever else needs the keys meanwhile waits for the one who fetches. What a function fetches at its start, with little
+//! patience, is not held against its first token: that one may have the keys fetched at once.
 //!
 //! While the issuer does not answer, the keys that were last had go on counting, for [`KEPT`] at most. Where nothing
 //! can be said for certain (there never were keys, or the key might be a new one of an issuer that is down) the answer
@@ -126,8 +127,9 @@ impl Issuer {
     pub(super) async fn prepare(&self) {
         let _turn = self.turn.lock().await;
         if let Err(error) = self.fetch(PATIENCE_AT_START).await {
-            tracing::warn!(%error, "the issuer's keys could not be fetched in advance");
+            tracing::warn!(error = telemetry::chain(&error), "the issuer's keys could not be fetched in advance");
         }
+        self.held().asked_at = None;
     }
 
     /// The keys to verify with: with one of this name, unless it is certain that there is none.
