@@ -6,25 +6,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 TOOLS="${1:?a folder for the tools}"
 
-CFN_LINT=1.51.0
-SAM=1.170.0
-CHECKOV=3.3.30
+. .ci/tools.sh
+
 TEMPLATES=(template.yaml infra/observability.yaml)
-
-# tool <package> <version> <program>: puts it into an environment of its own, once, and sets `program`.
-tool() {
-    local venv="$TOOLS/$1-$2"
-    program="$venv/bin/$3"
-    if [ ! -x "$program" ]; then
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$1==$2"
-    fi
-    echo "-- $1 $2"
-}
-
-# SAM wants a region, though it asks nothing of it; nothing is reported to anybody.
-export AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0
 
 tool cfn-lint "$CFN_LINT" cfn-lint
 "$program" "${TEMPLATES[@]}"

@@ -16,5 +16,6 @@ mod secrets;
 mod services;
 mod sweep;
 mod telemetry;
+mod trust;
 mod vaults;
 mod wallets;
