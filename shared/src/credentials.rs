@@ -88,6 +88,15 @@ impl SecretVersion {
     }
 }
 
+/// What an item knows of the secret that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretPart {
+    /// The version that belongs to the item.
+    pub version: SecretVersion,
+    /// The names in its document.
+    pub keys: Vec<String>,
+}
+
 /// Why Secrets Manager did not do as it was asked. Holds names, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {

@@ -15,6 +15,7 @@
 //! | [`egress`] | the only HTTP client, and the guard on where it may go |
 //! | [`job`] | scheduled work: claims, runs, deadlines |
 //! | [`telemetry`] | JSON logs, with what looks like a credential struck out; metrics; the trace |
+//! | [`verdict`] | what a check of a credential says |
 //! | [`platform`] | all of it assembled, as a function receives it |
 //! | [`function`] | Lambda mains, and the same functions invoked in process |
 
@@ -33,5 +34,6 @@ pub mod openapi;
 pub mod platform;
 pub mod table;
 pub mod telemetry;
+pub mod verdict;
 
 pub use platform::Platform;

@@ -7,31 +7,28 @@
 //! The hourly job works as the monitor does, on an item of its own for each key, so that it is never in the way of what
 //! happens to the key itself.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::auth::Tenant;
 use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
+use shared::table::TableError;
 use shared::{Platform, deadline};
 
 use crate::model::{Billing, Key, KeyId, Spent, Told};
 use crate::providers::{self, Credential};
-use crate::store::QUEUES;
+use crate::round::{self, BATCH, Round};
 use crate::{GROUP, Group};
 
 /// The function's name.
 pub const FUNCTION: &str = "keys-billing";
 /// Providers are asked this many at a time.
 const AT_ONCE: usize = 8;
-const BATCH: usize = 50;
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
-/// Something new is begun only with this much time left.
-const ENOUGH: Duration = Duration::from_secs(20);
-/// The same where somebody waits for the answer.
+/// Where somebody waits for the answer, something new is begun only with this much time left.
 const ENOUGH_FOR_ONE: Duration = Duration::from_secs(10);
 
 /// What a sync of one key came to.
@@ -116,37 +113,19 @@ impl BillingJob {
     pub fn new(platform: &Platform) -> Self {
         Self { group: Group::new(platform) }
     }
+}
 
-    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
-        let mut seen = HashSet::new();
-        loop {
-            if deadline::left().is_some_and(|left| left < ENOUGH) {
-                return Ok(false);
-            }
-            let due = self.group.keys.due_for_billing(queue, run.cutoff, BATCH).await?;
-            if due.is_empty() {
-                return Ok(true);
-            }
-            let fresh: Vec<_> = due.into_iter().filter(|one| seen.insert(one.clone())).collect();
-            if fresh.is_empty() {
-                return Ok(false);
-            }
-            let synced: Vec<Option<Billing>> = stream::iter(fresh)
-                .map(|(tenant, id)| async move { self.sync(&tenant, id, run).await })
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for billing in synced.into_iter().flatten() {
-                match billing {
-                    Billing::Told(_) => tally.synced += 1,
-                    Billing::NotTold(_) => tally.not_told += 1,
-                    Billing::Failed(_) => tally.failed += 1,
-                }
-            }
-        }
+#[async_trait::async_trait]
+impl Round for BillingJob {
+    const FUNCTION: &'static str = FUNCTION;
+
+    type Outcome = Billing;
+
+    async fn due(&self, queue: u8, cutoff: Timestamp) -> Result<Vec<(Tenant, KeyId)>, TableError> {
+        self.group.keys.due_for_billing(queue, cutoff, BATCH).await
     }
 
-    async fn sync(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Billing>, JobError> {
+    async fn work(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Billing>, JobError> {
         let keys = &self.group.keys;
         let Some(fence) = keys.claim_billing(tenant, id, run.cutoff, LEASE).await? else { return Ok(None) };
         let billing = match self.group.sync(tenant, id).await {
@@ -170,16 +149,13 @@ impl BillingJob {
 #[async_trait::async_trait]
 impl Job for BillingJob {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
-        let platform = &self.group.platform;
-        let mut tally = Tally { finished: true, ..Tally::default() };
-        if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
-            for queue in 0..QUEUES {
-                tally.finished &= self.empty(queue, &run, &mut tally).await?;
-            }
-            if tally.finished {
-                run.finish(&platform.table, FUNCTION).await?;
-            }
-        }
+        let mut tally = Tally::default();
+        let count = |billing| match billing {
+            Billing::Told(_) => tally.synced += 1,
+            Billing::NotTold(_) => tally.not_told += 1,
+            Billing::Failed(_) => tally.failed += 1,
+        };
+        tally.finished = round::go(self, &self.group.platform, &event, count).await?;
         serde_json::to_value(tally).map_err(JobError::Result)
     }
 }

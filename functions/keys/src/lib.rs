@@ -20,6 +20,7 @@ pub mod model;
 pub mod monitor;
 pub mod operations;
 pub mod providers;
+mod round;
 pub mod store;
 
 use std::sync::Arc;

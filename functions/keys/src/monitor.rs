@@ -7,32 +7,23 @@
 //! cursor, a run that stops near its deadline is gone on with by the next one, and a second delivery of an event finds
 //! nothing to do. A probe that was inconclusive changes nothing; a cooldown also ends by its time.
 
-use std::collections::HashSet;
-use std::time::Duration;
-
-use futures::{StreamExt, TryStreamExt, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::table::TableError;
 use shared::telemetry::metrics;
-use shared::{Platform, deadline};
 
 use crate::model::{Key, KeyId, Probe, Verdict};
-use crate::store::QUEUES;
+use crate::round::{self, BATCH, Round};
 use crate::{GROUP, Group, event_of};
 
 /// The function's name.
 pub const FUNCTION: &str = "keys-monitor";
-/// Providers are asked this many at a time.
-const AT_ONCE: usize = 8;
-const BATCH: usize = 50;
 /// Longer than the longest probe.
 const LEASE: SignedDuration = SignedDuration::from_secs(40);
-/// A new batch is begun only with this much time left.
-const ENOUGH: Duration = Duration::from_secs(20);
 
 /// The monitor.
 #[derive(Debug)]
@@ -57,39 +48,19 @@ impl Monitor {
     pub fn new(platform: &Platform) -> Self {
         Self { group: Group::new(platform) }
     }
+}
 
-    /// Tests everything in one queue that belongs to the run. False if time ran out or another worker holds some of it.
-    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
-        let mut seen = HashSet::new();
-        loop {
-            if deadline::left().is_some_and(|left| left < ENOUGH) {
-                return Ok(false);
-            }
-            let due = self.group.keys.due_for_monitor(queue, run.cutoff, BATCH).await?;
-            if due.is_empty() {
-                return Ok(true);
-            }
-            let fresh: Vec<_> = due.into_iter().filter(|one| seen.insert(one.clone())).collect();
-            if fresh.is_empty() {
-                return Ok(false);
-            }
-            let verdicts: Vec<Option<Verdict>> = stream::iter(fresh)
-                .map(|(tenant, id)| async move { self.test(&tenant, id, run).await })
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for verdict in verdicts.into_iter().flatten() {
-                match verdict {
-                    Verdict::Valid => tally.valid += 1,
-                    Verdict::Limited => tally.limited += 1,
-                    Verdict::Invalid => tally.invalid += 1,
-                    Verdict::Inconclusive => tally.inconclusive += 1,
-                }
-            }
-        }
+#[async_trait::async_trait]
+impl Round for Monitor {
+    const FUNCTION: &'static str = FUNCTION;
+
+    type Outcome = Verdict;
+
+    async fn due(&self, queue: u8, cutoff: Timestamp) -> Result<Vec<(Tenant, KeyId)>, TableError> {
+        self.group.keys.due_for_monitor(queue, cutoff, BATCH).await
     }
 
-    async fn test(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Verdict>, JobError> {
+    async fn work(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Verdict>, JobError> {
         let keys = &self.group.keys;
         let now = self.group.platform.ids.now();
         let claim =
@@ -149,16 +120,14 @@ fn gave_up(error: ApiError) -> JobError {
 #[async_trait::async_trait]
 impl Job for Monitor {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
-        let platform = &self.group.platform;
-        let mut tally = Tally { finished: true, ..Tally::default() };
-        if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
-            for queue in 0..QUEUES {
-                tally.finished &= self.empty(queue, &run, &mut tally).await?;
-            }
-            if tally.finished {
-                run.finish(&platform.table, FUNCTION).await?;
-            }
-        }
+        let mut tally = Tally::default();
+        let count = |verdict| match verdict {
+            Verdict::Valid => tally.valid += 1,
+            Verdict::Limited => tally.limited += 1,
+            Verdict::Invalid => tally.invalid += 1,
+            Verdict::Inconclusive => tally.inconclusive += 1,
+        };
+        tally.finished = round::go(self, &self.group.platform, &event, count).await?;
         serde_json::to_value(tally).map_err(JobError::Result)
     }
 }

@@ -330,6 +330,37 @@ impl ApiError {
         }
     }
 
+    /// What it is, in words for whoever asked. A group says it in its own where it knows more, or where its envelope wants
+    /// something else.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::InvalidInput(problems) => {
+                let problems: Vec<String> =
+                    problems.iter().map(|problem| format!("{} {}", problem.field, problem.message)).collect();
+                format!("{}.", problems.join("; "))
+            }
+            Self::Unauthorized { detail } => (*detail).into(),
+            Self::Forbidden { required } => format!("The token lacks the permission {required}."),
+            Self::NotFound { what } => format!("{what} not found."),
+            Self::MethodNotAllowed => "This path does not take this method.".into(),
+            Self::Conflict { detail, .. }
+            | Self::CredentialRefused { detail }
+            | Self::NotAllowed { detail }
+            | Self::Absent { detail }
+            | Self::NotConfigured { detail }
+            | Self::ProviderRefused { detail, .. }
+            | Self::ProviderTimeout { detail, .. } => detail.clone(),
+            Self::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
+            Self::UnsupportedMediaType { accepted } => {
+                format!("The body must be sent with `Content-Type: {accepted}`.")
+            }
+            Self::TooManyRequests { .. } | Self::RateLimited { .. } => "Too many requests.".into(),
+            Self::NoneFree { message, .. } => message.clone(),
+            Self::Internal(_) => "Something went wrong on our side. Nothing of it is your fault.".into(),
+        }
+    }
+
     /// True if what was asked for may have been done, and doing it again would do it twice.
     #[must_use]
     pub fn may_have_acted(&self) -> bool {

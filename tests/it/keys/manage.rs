@@ -42,6 +42,17 @@ async fn what_is_wrong_with_a_body_is_told_by_field() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_is_told_so() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let label = "x".repeat(256 * 1024);
+    let told =
+        keys.post(PATH, &body(&app, "one", "sk-0123456789abcdef", &json!({ "key_label": label }))).await.expect(413);
+    let told = (&told["error"], &told["detail"]);
+    assert_eq!(told, (&json!("The request is too large"), &json!("The body is larger than 262144 bytes.")));
+}
+
+#[tokio::test]
 async fn a_key_that_its_provider_refuses_is_not_saved_and_one_that_was_not_judged_is() {
     let app = TestApp::start().await;
     let keys = app.keys();

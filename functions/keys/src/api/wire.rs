@@ -189,39 +189,40 @@ pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Respons
 }
 
 fn described(error: &ApiError) -> (String, Detail) {
-    let told = |title: &str, detail: String| (title.to_owned(), Detail::Text(detail));
-    match error {
+    let title = match error {
         ApiError::InvalidInput(problems) => {
-            ("The request is not valid".into(), Detail::Problems(problems.iter().map(InputProblem::of).collect()))
-        }
-        ApiError::CredentialRefused { detail } => told("The credential was refused", detail.clone()),
-        ApiError::Unauthorized { detail } => told("Unauthorized", (*detail).into()),
-        ApiError::Forbidden { required } => told("Forbidden", format!("The token lacks the permission {required}.")),
-        ApiError::NotFound { what } => told(&format!("{what} not found"), format!("{what} not found")),
-        ApiError::NotAllowed { detail } => told("Not allowed", detail.clone()),
-        ApiError::Absent { detail } => told("Not found", detail.clone()),
-        ApiError::NotConfigured { detail } => told("Not configured", detail.clone()),
-        ApiError::MethodNotAllowed => told("Method not allowed", "This path does not take this method.".into()),
-        ApiError::Conflict { detail, .. } => told("Conflict", detail.clone()),
-        ApiError::PayloadTooLarge { limit, what } => {
-            told("The request is too large", format!("The {what} is larger than {limit} bytes."))
-        }
-        ApiError::UnsupportedMediaType { accepted } => {
-            told("Unsupported media type", format!("The body must be sent with `Content-Type: {accepted}`."))
-        }
-        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } => {
-            told("Too many requests", "Too many requests.".into())
+            let problems = problems.iter().map(InputProblem::of).collect();
+            return ("The request is not valid".into(), Detail::Problems(problems));
         }
         ApiError::NoneFree { message, reasons, .. } => {
-            (message.clone(), Detail::PassedOver(PassedOverKeys(reasons.clone())))
+            return (message.clone(), Detail::PassedOver(PassedOverKeys(reasons.clone())));
         }
-        ApiError::Internal(_) => told(
-            "Internal error",
-            "Something went wrong on our side. Try again; if it goes on, report the request_id.".into(),
-        ),
-        ApiError::ProviderRefused { detail, .. } => told("The provider refused", detail.clone()),
-        ApiError::ProviderTimeout { detail, .. } => told("The provider did not answer in time", detail.clone()),
-    }
+        ApiError::NotFound { what } => {
+            let missing = format!("{what} not found");
+            return (missing.clone(), Detail::Text(missing));
+        }
+        ApiError::CredentialRefused { .. } => "The credential was refused",
+        ApiError::Unauthorized { .. } => "Unauthorized",
+        ApiError::Forbidden { .. } => "Forbidden",
+        ApiError::NotAllowed { .. } => "Not allowed",
+        ApiError::Absent { .. } => "Not found",
+        ApiError::NotConfigured { .. } => "Not configured",
+        ApiError::MethodNotAllowed => "Method not allowed",
+        ApiError::Conflict { .. } => "Conflict",
+        ApiError::PayloadTooLarge { .. } => "The request is too large",
+        ApiError::UnsupportedMediaType { .. } => "Unsupported media type",
+        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } => "Too many requests",
+        ApiError::Internal(_) => "Internal error",
+        ApiError::ProviderRefused { .. } => "The provider refused",
+        ApiError::ProviderTimeout { .. } => "The provider did not answer in time",
+    };
+    let detail = match error {
+        ApiError::Internal(_) => {
+            "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
+        }
+        other => other.sentence(),
+    };
+    (title.into(), Detail::Text(detail))
 }
 
 impl InputProblem {

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
+pub use shared::credentials::SecretPart;
 use shared::credentials::SecretVersion;
 use url::Url;
 
@@ -57,15 +58,6 @@ impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// What an item knows of the secret that belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretPart {
-    /// The version that belongs to the item.
-    pub version: SecretVersion,
-    /// The parts of the credential that it holds.
-    pub keys: Vec<String>,
 }
 
 /// Over which time spend is counted, in UTC.

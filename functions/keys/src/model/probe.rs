@@ -3,39 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-/// What is known of a key after asking its provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It works.
-    Valid,
-    /// The provider itself says that it does not. Only this may disable a key.
-    Invalid,
-    /// It is good, but its scope or credit falls short.
-    Limited,
-    /// It was not judged: the network, the provider's own trouble, throttling.
-    Inconclusive,
-}
-
-impl Verdict {
-    /// As it is written everywhere.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Invalid => "invalid",
-            Self::Limited => "limited",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-
-    /// True where the provider has said that the key is good.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Valid | Self::Limited)
-    }
-}
+pub use shared::verdict::Verdict;
 
 /// A verdict with its reason, for a person: what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -129,7 +129,7 @@ pub(super) struct ErrorBody<'a> {
 pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Response {
     let mut body = ErrorBody {
         error: code(error),
-        detail: String::new(),
+        detail: error.sentence(),
         hint: None,
         fields: None,
         required_scope: None,
@@ -150,45 +150,22 @@ pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Respons
             body.detail = format!("{}.", sentences.join("; "));
             body.fields = Some(fields);
         }
-        ApiError::CredentialRefused { detail } => body.detail.clone_from(detail),
-        ApiError::Unauthorized { detail } => {
-            body.detail = (*detail).into();
+        ApiError::Unauthorized { .. } => {
             body.hint = Some("Send `Authorization: Bearer <token>` with a token that is still in force.".into());
         }
         ApiError::Forbidden { required } => {
-            body.detail = format!("The token lacks the permission {required}.");
             body.hint = Some("Use a token that has it.".into());
             body.required_scope = Some(required.name());
         }
-        ApiError::NotFound { what } => body.detail = format!("{what} not found."),
-        ApiError::NotAllowed { detail } | ApiError::Absent { detail } | ApiError::NotConfigured { detail } => {
-            body.detail.clone_from(detail);
-        }
-        ApiError::MethodNotAllowed => body.detail = "This path does not take this method.".into(),
-        ApiError::Conflict { detail, .. } => body.detail.clone_from(detail),
-        ApiError::PayloadTooLarge { what, limit } => body.detail = format!("{what} is larger than {limit} bytes."),
-        ApiError::UnsupportedMediaType { accepted } => {
-            body.detail = format!("The body must be sent with `Content-Type: {accepted}`.");
-        }
-        ApiError::TooManyRequests { retry_after } | ApiError::RateLimited { retry_after } => {
-            body.detail = "Too many requests.".into();
-            body.retry_after = Some(seconds(*retry_after));
-        }
-        ApiError::NoneFree { message, retry_after, .. } => {
-            body.detail.clone_from(message);
-            body.retry_after = Some(seconds(*retry_after));
-        }
-        ApiError::Internal(_) => {
-            body.detail = "Something went wrong on our side. Nothing of it is your fault.".into();
-            body.hint = Some("Try again; if it goes on, report the request_id.".into());
-        }
-        ApiError::ProviderRefused { detail, hint, retry_after } => {
-            body.detail.clone_from(detail);
+        ApiError::TooManyRequests { retry_after }
+        | ApiError::RateLimited { retry_after }
+        | ApiError::NoneFree { retry_after, .. } => body.retry_after = Some(seconds(*retry_after)),
+        ApiError::Internal(_) => body.hint = Some("Try again; if it goes on, report the request_id.".into()),
+        ApiError::ProviderRefused { hint, retry_after, .. } => {
             body.hint.clone_from(hint);
             body.retry_after = retry_after.map(seconds);
         }
-        ApiError::ProviderTimeout { detail, repeatable } => {
-            body.detail.clone_from(detail);
+        ApiError::ProviderTimeout { repeatable, .. } => {
             let hint = if *repeatable {
                 "Repeat the request with the same Idempotency-Key; without one look at the channel before you send it again."
             } else {
@@ -196,6 +173,7 @@ pub(super) fn present(Problem { error, request_id, .. }: Problem<'_>) -> Respons
             };
             body.hint = Some(hint.into());
         }
+        _ => {}
     }
     (error.status(), Json(body)).into_response()
 }

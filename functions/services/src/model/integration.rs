@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use shared::clock::Reservation;
-use shared::credentials::SecretVersion;
+pub use shared::credentials::SecretPart;
 
 use super::{Report, Verdict};
 
@@ -99,15 +99,6 @@ impl fmt::Display for IntegrationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What an item knows of the secret that belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretPart {
-    /// The version that belongs to the item.
-    pub version: SecretVersion,
-    /// The config keys it holds.
-    pub keys: Vec<String>,
 }
 
 /// The outcome of the last test of the stored credential.

@@ -1,39 +1,6 @@
 //! What a check of a credential says.
 
-use serde::{Deserialize, Serialize};
-
-/// What is known of a credential after asking its provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It works.
-    Valid,
-    /// The provider itself says that it does not. Only this may count against an integration.
-    Invalid,
-    /// It is good, but its scope, credit or target falls short.
-    Limited,
-    /// It was not judged: the network, the provider's own trouble, throttling.
-    Inconclusive,
-}
-
-impl Verdict {
-    /// As it is written everywhere.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Invalid => "invalid",
-            Self::Limited => "limited",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-
-    /// True for what a test calls a success.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Valid | Self::Limited)
-    }
-}
+pub use shared::verdict::Verdict;
 
 /// A verdict with its reason, for a person: what is wrong and what to do. Never holds a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]

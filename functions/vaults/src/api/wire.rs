@@ -252,39 +252,17 @@ pub(super) fn present(Problem { error, request_id, path }: Problem<'_>) -> Respo
 
 fn detail(error: &ApiError) -> String {
     match error {
-        ApiError::InvalidInput(problems) => {
-            let sentences: Vec<_> =
-                problems.iter().map(|problem| format!("{} {}", problem.field, problem.message)).collect();
-            format!("{}.", sentences.join("; "))
-        }
-        ApiError::Unauthorized { detail } => (*detail).into(),
-        ApiError::Forbidden { required } => format!("The token lacks the permission {required}."),
-        ApiError::NotFound { what } => format!("{what} not found."),
-        ApiError::MethodNotAllowed => "This path does not take this method.".into(),
-        ApiError::Conflict { detail, .. }
-        | ApiError::CredentialRefused { detail }
-        | ApiError::NotAllowed { detail }
-        | ApiError::Absent { detail }
-        | ApiError::NotConfigured { detail }
-        | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
-        ApiError::ProviderRefused { detail, hint, .. } => match hint {
-            Some(hint) => format!("{detail} {hint}"),
-            None => detail.clone(),
-        },
-        ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
-        ApiError::UnsupportedMediaType { accepted } => {
-            format!("The body must be sent with `Content-Type: {accepted}`.")
-        }
+        ApiError::ProviderRefused { detail, hint: Some(hint), .. } => format!("{detail} {hint}"),
         ApiError::TooManyRequests { retry_after } => {
             format!("Too many requests with this token. Try again in {} s.", retry_after.as_secs().max(1))
         }
         ApiError::RateLimited { retry_after } => {
             format!("The provider asks to wait {} s.", retry_after.as_secs().max(1))
         }
-        ApiError::NoneFree { message, .. } => message.clone(),
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the traceId.".into()
         }
+        other => other.sentence(),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use shared::credentials::SecretVersion;
+pub use shared::credentials::SecretPart;
 use uuid::Uuid;
 
 /// Longer than a renewal takes.
@@ -36,15 +36,6 @@ pub enum Way {
     Oauth,
     /// By a pasted token.
     Token,
-}
-
-/// The secret part of an item: the version that belongs to it, and what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretPart {
-    /// The version.
-    pub version: SecretVersion,
-    /// The names in the document.
-    pub keys: Vec<String>,
 }
 
 /// Where the renewal of a connection's token stands.
@@ -168,6 +159,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use shared::credentials::SecretVersion;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {

@@ -29,6 +29,7 @@ use serde_json::{Map, Value as Json, json};
 use shared::credentials::disclose;
 use shared::egress::{Answer, Outgoing, Upstream};
 
+use super::graphql::Connection;
 use super::halves::{Called, by_halves};
 use super::{
     Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
@@ -93,7 +94,7 @@ impl Provider for Fly {
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
         let query = "query { organizations(first: 100) { edges { node { slug name } } } }";
         let organisations = match ask::<OrganisationsReply>(session, query, json!({})).await {
-            Ok(reply) => reply.organizations.edges.into_iter().map(|edge| edge.node).collect(),
+            Ok(reply) => reply.organizations.into_nodes().collect(),
             Err(Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::NotFound(_)) => Vec::new(),
             Err(trouble) => return Err(trouble),
         };
@@ -176,8 +177,8 @@ async fn apps(session: &Session<'_>) -> Result<Vec<App>, Trouble> {
     let mut after: Option<String> = None;
     for _ in 0..MOST_PAGES {
         let reply: AppsReply = ask(session, query, json!({ "after": after })).await?;
-        after = reply.apps.page_info.filter(|page| page.has_next_page).and_then(|page| page.end_cursor);
-        apps.extend(reply.apps.edges.into_iter().map(|edge| edge.node));
+        after = reply.apps.following();
+        apps.extend(reply.apps.into_nodes());
         if after.is_none() {
             break;
         }
@@ -267,25 +268,6 @@ struct OrganisationsReply {
 #[derive(Deserialize)]
 struct AppsReply {
     apps: Connection<App>,
-}
-
-#[derive(Deserialize)]
-struct Connection<T> {
-    edges: Vec<Edge<T>>,
-    #[serde(rename = "pageInfo")]
-    page_info: Option<PageInfo>,
-}
-
-#[derive(Deserialize)]
-struct Edge<T> {
-    node: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]

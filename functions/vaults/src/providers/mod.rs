@@ -19,6 +19,7 @@ mod conformance;
 mod document;
 mod fly;
 mod github;
+mod graphql;
 mod halves;
 mod heroku;
 mod netlify;

@@ -31,6 +31,7 @@ use shared::credentials::disclose;
 use shared::egress::{Answer, Egress, Upstream};
 use url::Url;
 
+use super::graphql::Connection;
 use super::halves::{Called, by_halves};
 use super::oauth::TokenEndpoint;
 use super::{
@@ -253,7 +254,7 @@ impl Scope {
             let variables = json!({ "e": self.environment, "after": after });
             let reply: EnvironmentReply = ask(session, Scheme::of(session), &query, variables).await?;
             after = reply.environment.variables.following();
-            let nodes = reply.environment.variables.edges.into_iter().map(|edge| edge.node);
+            let nodes = reply.environment.variables.into_nodes();
             let own = nodes.filter(|mark| mark.service_id.as_deref() == self.service.as_deref());
             marks.extend(own.map(|mark| (mark.name.clone(), mark)));
             if after.is_none() {
@@ -364,7 +365,7 @@ async fn in_workspace(session: &Session<'_>, workspace: &str) -> Result<Vec<Proj
         let variables = json!({ "w": workspace, "after": after });
         let reply: ProjectsReply = ask(session, Scheme::of(session), &query, variables).await?;
         after = reply.projects.following();
-        nodes.extend(reply.projects.edges.into_iter().map(|edge| edge.node));
+        nodes.extend(reply.projects.into_nodes());
         if after.is_none() {
             break;
         }
@@ -502,41 +503,6 @@ impl GraphqlError {
         } else {
             Trouble::Refused("Railway does not accept this name or value.".into())
         }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection<T> {
-    edges: Vec<Edge<T>>,
-    page_info: Option<PageInfo>,
-}
-
-#[derive(Deserialize)]
-struct Edge<T> {
-    node: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
-}
-
-impl<T> Connection<T> {
-    fn nodes(&self) -> impl Iterator<Item = &T> {
-        self.edges.iter().map(|edge| &edge.node)
-    }
-
-    /// Where the next page begins.
-    fn following(&self) -> Option<String> {
-        self.page_info.as_ref().filter(|info| info.has_next_page)?.end_cursor.clone()
-    }
-
-    fn take(&mut self, page: Self) {
-        self.edges.extend(page.edges);
-        self.page_info = page.page_info;
     }
 }
 

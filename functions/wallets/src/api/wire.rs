@@ -169,28 +169,11 @@ fn message(error: &ApiError) -> String {
             "Invalid query parameters".into()
         }
         ApiError::InvalidInput(_) => "Invalid request body".into(),
-        ApiError::Unauthorized { detail } => (*detail).into(),
-        ApiError::Forbidden { required } => format!("The token lacks the permission {required}."),
-        ApiError::NotFound { what } => format!("{what} not found."),
-        ApiError::MethodNotAllowed => "This path does not take this method.".into(),
-        ApiError::Conflict { detail, .. }
-        | ApiError::CredentialRefused { detail }
-        | ApiError::NotAllowed { detail }
-        | ApiError::Absent { detail }
-        | ApiError::NotConfigured { detail }
-        | ApiError::ProviderRefused { detail, .. }
-        | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
         ApiError::PayloadTooLarge { limit: LARGEST, .. } => TOO_LARGE.into(),
-        ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
-        ApiError::UnsupportedMediaType { accepted } => {
-            format!("The body must be sent with `Content-Type: {accepted}`.")
-        }
-        ApiError::TooManyRequests { .. } | ApiError::RateLimited { .. } | ApiError::NoneFree { .. } => {
-            "Too many requests.".into()
-        }
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
         }
+        other => other.sentence(),
     }
 }
 

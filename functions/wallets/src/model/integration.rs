@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::clock::Reservation;
-use shared::credentials::SecretVersion;
+pub use shared::credentials::SecretPart;
 
 use super::{Category, Importing, Origin, Status, Sync};
 
@@ -43,15 +43,6 @@ impl fmt::Display for WalletId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What an item knows of the secret that belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretPart {
-    /// The version that belongs to the item.
-    pub version: SecretVersion,
-    /// The fields it holds.
-    pub keys: Vec<String>,
 }
 
 /// A connected exchange, wallet, chain or file, without its secrets.

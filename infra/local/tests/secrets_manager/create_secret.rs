@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use aws_sdk_secretsmanager::primitives::Blob;
 
 use crate::emulator::{Emulator, assert_code, assert_refused, token};
-use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 
 #[tokio::test]
 async fn refuses_a_name_with_other_characters() {

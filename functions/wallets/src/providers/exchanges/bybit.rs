@@ -30,7 +30,7 @@ use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 use url::form_urlencoded::byte_serialize;
 
-use super::legs::{Leg, events};
+use super::legs::{Kept, Leg};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, hmac};
 use super::stages::{self, Stages};
@@ -190,8 +190,8 @@ struct Walk {
     #[serde(default)]
     pages: usize,
     /// Legs of events that may have more on the next page.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<Leg>,
+    #[serde(default, skip_serializing_if = "Kept::is_empty")]
+    kept: Kept,
 }
 
 #[async_trait::async_trait]
@@ -200,7 +200,7 @@ impl Stages for Walk {
 
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let windows = Windows::begin(Stage::Deposits, until, OVERLAP, outside);
-        Self { windows, at: None, pages: 0, kept: Vec::new() }
+        Self { windows, at: None, pages: 0, kept: Kept::default() }
     }
 
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
@@ -266,13 +266,8 @@ impl Walk {
             }
             answered => answered?,
         };
-        let mut legs = std::mem::take(&mut self.kept);
-        for row in rows {
-            legs.push(row.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
-        }
-        let (records, kept) = events(legs, self.windows.stage == Stage::Over);
-        self.kept = kept;
-        Ok(records)
+        let legs = rows.into_iter().map(Logged::leg);
+        self.kept.take_in(legs, self.windows.stage == Stage::Over).ok_or_else(|| Trouble::unreadable(NAME))
     }
 
     /// Pages are counted from the newest, so what comes in meanwhile is given again and nothing is lost.

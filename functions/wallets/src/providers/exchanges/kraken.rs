@@ -28,7 +28,7 @@ use serde_json::Value;
 use shared::egress::Upstream;
 use shared::http::FieldProblem;
 
-use super::legs::{Leg, events};
+use super::legs::{Kept, Leg};
 use super::signing::{Hash, base64, decoded, hmac_with, sha256};
 use crate::model::{Category, Quantity, RecordKind};
 use crate::providers::{Account, Checked, Cursor, Entry, Fetched, Field, Given, Next, Outside, Source, Trouble};
@@ -134,13 +134,13 @@ struct Walk {
     /// How many records they made.
     records: usize,
     /// Legs of events that may have more on the next page.
-    kept: Vec<Leg>,
+    kept: Kept,
 }
 
 impl Walk {
     fn new(start: Option<i64>, outside: &Outside<'_>) -> Self {
         let end = outside.provider_now().as_second();
-        Self { start, end, offset: 0, records: 0, kept: Vec::new() }
+        Self { start, end, offset: 0, records: 0, kept: Kept::default() }
     }
 
     /// Takes in a page: gives the events that are whole and keeps the others.
@@ -148,12 +148,8 @@ impl Walk {
         let read = page.ledger.len();
         self.offset += read;
         let is_last = read < PAGE || page.count.is_some_and(|count| count <= self.offset);
-        let mut legs = std::mem::take(&mut self.kept);
-        for entry in page.ledger.into_values() {
-            legs.push(entry.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
-        }
-        let (records, kept) = events(legs, is_last);
-        self.kept = kept;
+        let legs = page.ledger.into_values().map(LedgerEntry::leg);
+        let records = self.kept.take_in(legs, is_last).ok_or_else(|| Trouble::unreadable(NAME))?;
         self.records += records.len();
         let settled = self.offset.saturating_sub(self.kept.len());
         let expected = page.count.filter(|_| settled > 0).map(|count| (count * self.records).div_ceil(settled));

@@ -29,7 +29,7 @@ use serde_json::Value;
 use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 
-use super::legs::{Leg, events};
+use super::legs::{Kept, Leg};
 use super::pace::{pause_for, wait_if_paused};
 use super::signing::{Hash, base64, hmac};
 use super::stages::{self, Stages};
@@ -173,8 +173,8 @@ struct Walk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<String>,
     /// Legs of events that may have more on the next page.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<Leg>,
+    #[serde(default, skip_serializing_if = "Kept::is_empty")]
+    kept: Kept,
 }
 
 #[async_trait::async_trait]
@@ -183,7 +183,7 @@ impl Stages for Walk {
 
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let windows = Windows::begin(Stage::Deposits, until, OVERLAP, outside);
-        Self { windows, page: 1, last: None, kept: Vec::new() }
+        Self { windows, page: 1, last: None, kept: Kept::default() }
     }
 
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
@@ -243,13 +243,8 @@ impl Walk {
     }
 
     fn events(&mut self, rows: Vec<LedgerEntry>, is_last: bool) -> Result<Vec<Record>, Trouble> {
-        let mut legs = std::mem::take(&mut self.kept);
-        for row in rows.into_iter().filter(|row| !row.is_told_elsewhere()) {
-            legs.push(row.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
-        }
-        let (records, kept) = events(legs, is_last);
-        self.kept = kept;
-        Ok(records)
+        let legs = rows.into_iter().filter(|row| !row.is_told_elsewhere()).map(LedgerEntry::leg);
+        self.kept.take_in(legs, is_last).ok_or_else(|| Trouble::unreadable(NAME))
     }
 }
 

@@ -54,23 +54,46 @@ impl Leg {
     }
 }
 
-/// The events that are whole, and the legs of those that may have more on the next page. On the last page all are whole.
-#[must_use]
-pub fn events(mut legs: Vec<Leg>, is_last: bool) -> (Vec<Record>, Vec<Leg>) {
-    legs.sort_by_key(|leg| leg.time);
-    let mut kept = Vec::new();
-    if !is_last {
-        let edge = legs.first().and_then(|oldest| oldest.time.checked_add(SPAN).ok());
-        let young = |leg: &&Leg| edge.is_some_and(|edge| leg.time <= edge);
-        let open: HashSet<String> = legs.iter().take(KEPT).take_while(young).map(|leg| leg.reference.clone()).collect();
-        (kept, legs) = legs.into_iter().partition(|leg| open.contains(&leg.reference));
+/// Legs of events that may have more on the next page; a part of what a walk's cursor holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kept(Vec<Leg>);
+
+impl Kept {
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    let mut events: BTreeMap<String, Vec<Leg>> = BTreeMap::new();
-    for leg in legs {
-        events.entry(leg.reference.clone()).or_default().push(leg);
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
-    let records = events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect();
-    (records, kept)
+
+    /// Takes the legs of a page in, and gives the events that are whole; on the last page all are. `None` if one of the
+    /// legs cannot be read.
+    #[must_use]
+    pub fn take_in(&mut self, page: impl IntoIterator<Item = Option<Leg>>, is_last: bool) -> Option<Vec<Record>> {
+        let mut legs = std::mem::take(&mut self.0);
+        for leg in page {
+            legs.push(leg?);
+        }
+        legs.sort_by_key(|leg| leg.time);
+        if !is_last {
+            let edge = legs.first().and_then(|oldest| oldest.time.checked_add(SPAN).ok());
+            let young = |leg: &&Leg| edge.is_some_and(|edge| leg.time <= edge);
+            let open: HashSet<String> =
+                legs.iter().take(KEPT).take_while(young).map(|leg| leg.reference.clone()).collect();
+            (self.0, legs) = legs.into_iter().partition(|leg| open.contains(&leg.reference));
+        }
+        let mut events: BTreeMap<String, Vec<Leg>> = BTreeMap::new();
+        for leg in legs {
+            events.entry(leg.reference.clone()).or_default().push(leg);
+        }
+        Some(events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect())
+    }
 }
 
 /// The legs of one event as its record. `None` if there are none, or if their numbers are too long to be added up.
@@ -112,19 +135,27 @@ mod tests {
     #[test]
     fn what_may_have_more_on_the_next_page_is_kept_until_then() {
         let page =
-            vec![leg("new", 100, "USD", "-5", "0"), leg("new", 100, "BTC", "1", "0"), leg("old", 50, "BTC", "2", "0")];
-        let (records, kept) = events(page, false);
+            [leg("new", 100, "USD", "-5", "0"), leg("new", 100, "BTC", "1", "0"), leg("old", 50, "BTC", "2", "0")];
+        let mut kept = Kept::default();
+        let records = kept.take_in(page.map(Some), false).unwrap();
         assert_eq!((records.len(), kept.len()), (1, 1));
         assert_eq!(records[0].provider_id, "new");
-        let (records, kept) = events([kept, vec![leg("old", 50, "USD", "-9", "0")]].concat(), true);
-        assert_eq!((records.len(), kept.len()), (1, 0));
+        let stored = serde_json::to_string(&kept).unwrap();
+        let mut kept: Kept = serde_json::from_str(&stored).unwrap();
+        let records = kept.take_in([Some(leg("old", 50, "USD", "-9", "0"))], true).unwrap();
+        assert_eq!((records.len(), kept.is_empty()), (1, true));
         assert_eq!((&records[0].sent, &records[0].received), (&amount("9", "USD"), &amount("2", "BTC")));
     }
 
     #[test]
+    fn a_leg_that_cannot_be_read_is_not_passed_over() {
+        assert_eq!(Kept::default().take_in([Some(leg("a", 1, "USD", "1", "0")), None], true), None);
+    }
+
+    #[test]
     fn a_fee_is_told_apart_from_what_was_moved_and_a_rebate_is_none() {
-        let legs = vec![leg("a", 1, "USD", "-10.1", "0.1"), leg("a", 1, "BTC", "0.5", "-0.1")];
-        let (records, _) = events(legs, true);
+        let legs = [leg("a", 1, "USD", "-10.1", "0.1"), leg("a", 1, "BTC", "0.5", "-0.1")];
+        let records = Kept::default().take_in(legs.map(Some), true).unwrap();
         assert_eq!((&records[0].sent, &records[0].received), (&amount("10", "USD"), &amount("0.5", "BTC")));
         assert_eq!(records[0].fee, amount("0.1", "USD"));
     }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 
-use super::legs::{Leg, events};
+use super::legs::{Kept, Leg};
 use super::signing::{Hash, base64, hmac};
 use super::stages::{self, Stages};
 use crate::model::{Amount, Category, Quantity, Record, RecordKind};
@@ -159,8 +159,8 @@ struct Walk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
     /// Legs of events that may have more on the next page.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<Leg>,
+    #[serde(default, skip_serializing_if = "Kept::is_empty")]
+    kept: Kept,
 }
 
 #[async_trait::async_trait]
@@ -170,7 +170,7 @@ impl Stages for Walk {
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self {
         let began = outside.provider_now().as_millisecond();
         let start = until.map_or(0, |until| until.saturating_sub(OVERLAP));
-        Self { stage: Stage::Deposits, start, began, before: None, kept: Vec::new() }
+        Self { stage: Stage::Deposits, start, began, before: None, kept: Kept::default() }
     }
 
     async fn step(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
@@ -218,13 +218,8 @@ impl Walk {
 
     async fn bills(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         let rows: Vec<Bill> = self.rows(account, outside).await?;
-        let mut legs = std::mem::take(&mut self.kept);
-        for row in rows.into_iter().filter(|row| !row.is_conversion()) {
-            legs.push(row.leg().ok_or_else(|| Trouble::unreadable(NAME))?);
-        }
-        let (records, kept) = events(legs, self.stage == Stage::Over);
-        self.kept = kept;
-        Ok(records)
+        let legs = rows.into_iter().filter(|row| !row.is_conversion()).map(Bill::leg);
+        self.kept.take_in(legs, self.stage == Stage::Over).ok_or_else(|| Trouble::unreadable(NAME))
     }
 }
 
