@@ -19,7 +19,7 @@ use tracing::{Instrument, field};
 use super::audited::audited;
 use super::operations::documented_path;
 use super::rate_limit::Slot;
-use super::{ApiError, Described, Operations, Problem, RequestId, Routes};
+use super::{ApiError, Described, Operations, Problem, RequestId, Routes, request_id};
 use crate::auth::caller::AsksForClient;
 use crate::telemetry::{self, metrics, trace};
 use crate::{Platform, deadline};
@@ -100,7 +100,7 @@ impl Frame {
 async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
     let Frame { platform, group, operations, asks_for_client } = frame;
     let started = Instant::now();
-    let request_id = RequestId::of(request.headers(), &platform.ids);
+    let request_id = RequestId::of(&request, &platform.ids);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -111,6 +111,8 @@ async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> 
     let span = tracing::info_span!(
         "request",
         request_id = request_id.as_str(),
+        gateway_request_id = request_id::gateway(&request),
+        lambda_request_id = request_id::lambda(&request),
         trace_id = trace_id(&request),
         group = group.name,
         operation,
