@@ -105,6 +105,19 @@ fn schedules_send_what_jobs_understand() {
     }
 }
 
+#[test]
+fn the_vaults_groups_public_url_is_what_is_set_or_its_domain_or_empty() {
+    let document = template_document();
+    let url = &document["Globals"]["Function"]["Environment"]["Variables"]["CAUSEWAY_PUBLIC_URL_VAULTS"]["If"];
+    assert_eq!((&url[0], &url[1]["Ref"]), (&Value::from("HasPublicUrlVaults"), &Value::from("PublicUrlVaults")));
+    let domain = &url[2]["If"];
+    assert_eq!((&domain[0], &domain[2]), (&Value::from("HasVaultsDomain"), &Value::from("")));
+    // What the stack says of itself is the same address.
+    assert_eq!(domain[1], document["Outputs"]["VaultsUrl"]["Value"]["If"][1]);
+    let set = |condition: &str| document["Conditions"][condition]["Not"][0]["Equals"][0]["Ref"].clone();
+    assert_eq!((set("HasPublicUrlVaults"), set("HasVaultsDomain")), ("PublicUrlVaults".into(), "VaultsDomain".into()));
+}
+
 /// Variables that the code reads and the template leaves to the operator.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("CAUSEWAY_ENDPOINT_", "another base URL for one upstream; the providers' own are right"),
