@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::config::Config;
 use shared::job::ScheduledEvent;
 
-use super::{files, product, read, template_document};
+use super::{files, product, template_document};
 
 type Routes = BTreeSet<(String, String)>;
 
@@ -150,10 +150,12 @@ fn the_template_sets_the_variables_that_the_code_reads() {
     let lists = ["CAUSEWAY_EGRESS_ALLOW", "CAUSEWAY_REDIRECT_ORIGINS"];
     // What is a parameter has its default; those of the issuer are of no use without one.
     let default = |name: &str| {
-        if let Some(text) = variables[name].as_str() {
+        // Every condition asks whether a parameter is set, and none is.
+        let value = std::iter::successors(Some(&variables[name]), |value| value["If"].get(2)).last()?;
+        if let Some(text) = value.as_str() {
             return Some(text.to_owned());
         }
-        let parameter = variables[name]["Ref"].as_str()?;
+        let parameter = value["Ref"].as_str()?;
         let default = &document["Parameters"][parameter]["Default"];
         default.as_str().map(str::to_owned).or_else(|| default.is_number().then(|| default.to_string()))
     };
