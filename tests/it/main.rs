@@ -16,5 +16,6 @@ mod secrets;
 mod services;
 mod sweep;
 mod telemetry;
+mod unreadable;
 mod vaults;
 mod wallets;
