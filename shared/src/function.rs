@@ -212,13 +212,12 @@ fn platform() -> Result<Platform, lambda_runtime::Error> {
 mod tests {
     use std::sync::Mutex;
 
-    use axum::routing::get;
     use tower::ServiceExt;
 
     use super::*;
     use crate::config::{AwsConfig, EgressConfig};
     use crate::egress::Egress;
-    use crate::http::{Api, Audits, Group, Operations};
+    use crate::http::{Api, Described, Group, Handler, Routes};
     use crate::job::ScheduledEvent;
     use crate::telemetry::metrics::{Amount, Report, Sink};
 
@@ -282,10 +281,10 @@ mod tests {
             name: "keys",
             function: "keys-api",
             present: |problem| axum::response::IntoResponse::into_response(problem.error.status()),
-            operations: Operations(&[("GET /v1/broken", "break_it")]),
-            audits: Audits { reveals: &[], apart: &[] },
+            described: Described { document: "", page: "" },
         };
-        let router = Api::frame(&platform, group, Router::new().route("/v1/broken", get(broken)));
+        let routes = Routes::default().get("/v1/broken", Handler::new("break_it", broken));
+        let router = Api::frame(&platform, group, routes, ());
         let request = http::Request::get("/v1/broken").body(axum::body::Body::empty()).unwrap();
         let answer = router.oneshot(request).await.unwrap();
         assert_eq!(answer.status(), 500);

@@ -17,5 +17,6 @@ mod services;
 mod sweep;
 mod telemetry;
 mod trust;
+mod unreadable;
 mod vaults;
 mod wallets;

@@ -18,7 +18,6 @@ pub mod billing;
 pub mod lease;
 pub mod model;
 pub mod monitor;
-pub mod operations;
 pub mod providers;
 mod round;
 pub mod store;

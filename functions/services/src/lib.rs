@@ -13,7 +13,6 @@
 pub mod api;
 pub mod check;
 pub mod model;
-pub mod operations;
 pub mod providers;
 pub mod store;
 

@@ -76,17 +76,17 @@ impl Integrations {
         after: Option<&IntegrationId>,
         limit: usize,
     ) -> Result<Page<Integration>, ApiError> {
-        let partition = keys::integrations(tenant, GROUP);
+        let (table, partition) = (self.table.for_lists(GROUP), keys::integrations(tenant, GROUP));
         let after = after.map(|id| (id, format!("{}{id}", keys::INTEGRATION)));
         let page = match kind {
             None => {
                 let after = after.as_ref().map(|(_, sort)| sort.as_str());
-                self.table.page(&partition, keys::INTEGRATION, after, limit).await?
+                table.page(&partition, keys::INTEGRATION, after, limit).await?
             }
             Some(kind) => {
                 let after = after.map(|(id, sort)| (kind_order(kind, id), sort));
                 let after = after.as_ref().map(|(order, sort)| (order.as_str(), sort.as_str()));
-                self.table.page_by_kind(&partition, &format!("{}#", kind.name()), after, limit).await?
+                table.page_by_kind(&partition, &format!("{}#", kind.name()), after, limit).await?
             }
         };
         Ok(page)

@@ -251,6 +251,33 @@ async fn its_log_is_one_object_a_line_and_holds_no_credential() {
 }
 
 #[tokio::test]
+async fn a_request_is_found_in_the_log_by_whichever_id_one_has() {
+    let lambda = Lambda::start(API, "services-api").await;
+    let mut missing = event(&lambda.app, "services-api-list");
+    missing["rawPath"] = "/api/integrations/int_000000000000000000000".into();
+    let too_long = "x".repeat(129);
+    for (number, own) in [None, Some("the client's own"), Some(&*too_long), Some("")].into_iter().enumerate() {
+        let gateway = format!("Kx2hYhZrFiAEJ9{number}=");
+        let mut event = missing.clone();
+        event["requestContext"]["requestId"] = gateway.clone().into();
+        if let Some(own) = own {
+            event["headers"]["x-request-id"] = own.into();
+        }
+        let answer = lambda.invoke(event).await.json().unwrap();
+        let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        let expected = own.filter(|own| *own == "the client's own").unwrap_or(&gateway);
+        assert_eq!((&answer["statusCode"], &answer["headers"]["x-request-id"]), (&json!(404), &json!(expected)));
+        assert_eq!(body["request_id"], expected);
+        let line = log_line(&lambda.process.line_with(&gateway).await.unwrap().text);
+        let span = &line["span"];
+        assert_eq!((&span["request_id"], &span["gateway_request_id"]), (&json!(expected), &json!(gateway)), "{line}");
+        // The double counts its invocations in such ids.
+        let lambdas = span["lambda_request_id"].as_str().unwrap();
+        assert!(lambdas.starts_with("00000000-0000-4000-8000-"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn what_no_schedule_sends_costs_only_itself() {
     let lambda = Lambda::start(CHECK, "services-check").await;
     let (request, next) = (event(&lambda.app, "services-api-list"), event(&lambda.app, "services-check"));

@@ -14,7 +14,6 @@ pub mod api;
 pub mod connect;
 pub mod grant;
 pub mod model;
-pub mod operations;
 pub mod providers;
 pub mod refresh;
 pub mod store;

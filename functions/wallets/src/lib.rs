@@ -12,7 +12,6 @@
 pub mod api;
 pub mod imports;
 pub mod model;
-pub mod operations;
 pub mod providers;
 pub mod store;
 pub mod sync;

@@ -189,7 +189,8 @@ impl Integrations {
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
     pub async fn first(&self, tenant: &Tenant, limit: usize) -> Result<Page<Integration>, ApiError> {
-        Ok(self.table.page(&keys::integrations(tenant, GROUP), keys::INTEGRATION, None, limit).await?)
+        let partition = keys::integrations(tenant, GROUP);
+        Ok(self.table.for_lists(GROUP).page(&partition, keys::INTEGRATION, None, limit).await?)
     }
 
     /// How many integrations there are: one GetItem.
@@ -209,10 +210,10 @@ impl Integrations {
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
     pub async fn slim(&self, tenant: &Tenant, limit: usize) -> Result<Page<Slim>, ApiError> {
-        Ok(self.table.slim(&keys::integrations(tenant, GROUP), limit).await?)
+        Ok(self.table.for_lists(GROUP).slim(&keys::integrations(tenant, GROUP), limit).await?)
     }
 
-    /// These integrations, in this order. One that was deleted meanwhile is left out.
+    /// These integrations, in this order. One that was deleted meanwhile, or cannot be read, is left out.
     ///
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
@@ -221,7 +222,7 @@ impl Integrations {
             return Ok(Vec::new());
         }
         let wanted: Vec<Key> = ids.iter().map(|id| Self::key(tenant, id)).collect();
-        let found = self.table.get_several::<Integration>(&wanted).await?;
+        let found = self.table.for_lists(GROUP).get_several::<Integration>(&wanted).await?;
         let mut found: HashMap<WalletId, Integration> =
             found.into_iter().map(|one| (one.wallet_id.clone(), one)).collect();
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
@@ -660,7 +661,7 @@ impl Integrations {
         limit: usize,
     ) -> Result<Page<Record>, ApiError> {
         let partition = keys::transactions(tenant, GROUP, id.as_str());
-        Ok(self.table.page_by_kind_backwards(&partition, "", after, limit).await?)
+        Ok(self.table.for_lists(GROUP).page_by_kind_backwards(&partition, "", after, limit).await?)
     }
 }
 

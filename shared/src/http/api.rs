@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use futures::FutureExt;
 use http::{HeaderValue, StatusCode, header};
 use lambda_http::RequestExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument, field};
 
-use super::audited::{Audits, audited};
+use super::audited::audited;
+use super::operations::documented_path;
 use super::rate_limit::Slot;
-use super::{ApiError, Operations, Problem, RequestId};
+use super::{ApiError, Described, Operations, Problem, RequestId, Routes, request_id};
 use crate::auth::caller::AsksForClient;
 use crate::telemetry::{self, metrics, trace};
 use crate::{Platform, deadline};
@@ -35,10 +37,8 @@ pub struct Group {
     pub function: &'static str,
     /// How it writes errors.
     pub present: Present,
-    /// What its operations are called.
-    pub operations: Operations,
-    /// What of it is in the audit log.
-    pub audits: Audits,
+    /// What it says of itself.
+    pub described: Described,
 }
 
 /// Puts the frame around a group's routes.
@@ -49,6 +49,7 @@ pub struct Api;
 struct Frame {
     platform: Platform,
     group: Group,
+    operations: Operations,
     asks_for_client: bool,
 }
 
@@ -59,21 +60,37 @@ const LONGEST: Duration = Duration::from_secs(29);
 const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 impl Api {
-    /// The group's routes, framed: unknown paths and methods answer in its envelope too.
-    pub fn frame(platform: &Platform, group: Group, routes: Router) -> Router {
-        Frame { platform: platform.clone(), group, asks_for_client: false }.around(routes)
+    /// The group's operations, framed: unknown paths and methods answer in its envelope too.
+    pub fn frame<S>(platform: &Platform, group: Group, routes: Routes<S>, state: S) -> Router
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        Frame::of(platform, group, &routes).around(routes, state)
     }
 
     /// The same, and a token counts only with `X-Client-Id` and `X-Client-Secret` of the client that it was issued to.
-    pub fn frame_for_clients(platform: &Platform, group: Group, routes: Router) -> Router {
-        Frame { platform: platform.clone(), group, asks_for_client: true }.around(routes)
+    pub fn frame_for_clients<S>(platform: &Platform, group: Group, routes: Routes<S>, state: S) -> Router
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        Frame { asks_for_client: true, ..Frame::of(platform, group, &routes) }.around(routes, state)
     }
 }
 
 impl Frame {
-    fn around(self, routes: Router) -> Router {
+    fn of<S: Clone + Send + Sync + 'static>(platform: &Platform, group: Group, routes: &Routes<S>) -> Self {
+        Self { platform: platform.clone(), group, operations: routes.operations(), asks_for_client: false }
+    }
+
+    fn around<S: Clone + Send + Sync + 'static>(self, routes: Routes<S>, state: S) -> Router {
+        let described = self.group.described;
+        let [document, page] = Operations::DESCRIBED_AT;
         routes
-            .route_layer(middleware::from_fn(audited))
+            .into_router()
+            .with_state(state)
+            .route(document, get(async move |uri: OriginalUri| described.answer_document(&uri)))
+            .route(page, get(async move || described.answer_page()))
+            .route_layer(middleware::from_fn_with_state(self.operations.clone(), audited))
             .fallback(|| async { ApiError::NotFound { what: "Path" } })
             .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
             .layer(middleware::from_fn_with_state(self, frame))
@@ -81,19 +98,21 @@ impl Frame {
 }
 
 async fn frame(State(frame): State<Frame>, mut request: Request, next: Next) -> Response {
-    let Frame { platform, group, asks_for_client } = frame;
+    let Frame { platform, group, operations, asks_for_client } = frame;
     let started = Instant::now();
-    let request_id = RequestId::of(request.headers(), &platform.ids);
+    let request_id = RequestId::of(&request, &platform.ids);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let operation = group.operations.named(&method, route.as_deref().unwrap_or_default());
+    let operation = operations.named(&method, documented_path(&request));
     let left = time_left(&request);
     let ear = platform.metrics.clone();
     let cold = ear.is_cold(group.function);
     let span = tracing::info_span!(
         "request",
         request_id = request_id.as_str(),
+        gateway_request_id = request_id::gateway(&request),
+        lambda_request_id = request_id::lambda(&request),
         trace_id = trace_id(&request),
         group = group.name,
         operation,

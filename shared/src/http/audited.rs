@@ -1,9 +1,9 @@
 //! The layer that writes the audit log around whatever changes or reveals something.
 //!
 //! # Theory of operation
-//! It stands around every route of every group. Whatever is not a `GET` is audited, unless the group's [`Audits`] set it
-//! apart; of the `GET`s only those that the group names, and only for a caller who may see what they reveal. So a new route
-//! is audited without anybody thinking of it.
+//! It stands around every route of every group. Whatever is not a `GET` is audited, unless its operation is
+//! [set apart](Audit::Apart); of the `GET`s only those that [reveal](Audit::Reveals) something, and only for a caller who
+//! may see what they reveal. So a new route is audited without anybody thinking of it.
 //!
 //! The token is checked first: who is not known does nothing. A caller who lacks the permission is in the log with the 403.
 //! It stands outside of idempotency: a replayed answer is an act of its own, marked as a replay.
@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body as AxumBody;
-use axum::extract::{FromRequestParts, MatchedPath, NestedPath, RawPathParams, Request};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -21,7 +21,8 @@ use http_body_util::BodyExt;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{ApiError, Group, RequestId, api, fields};
+use super::operations::documented_path;
+use super::{ApiError, Audit, Group, Operations, RequestId, api, fields};
 use crate::Platform;
 use crate::audit::{Act, Outcome};
 use crate::auth::Permission;
@@ -29,15 +30,6 @@ use crate::auth::caller::authenticate;
 
 /// The largest JSON body whose fields are named: as large as a function's request can be.
 const LARGEST: usize = 6 * 1024 * 1024;
-
-/// What of a group is in the audit log beside everything that is not a `GET`, and what is not.
-#[derive(Debug, Clone, Copy)]
-pub struct Audits {
-    /// Routes whose `GET` reveals something or begins something, with the permission without which it does not.
-    pub reveals: &'static [(&'static str, Permission)],
-    /// Operations that are left to the log of requests, each with the reason.
-    pub apart: &'static [(&'static str, &'static str)],
-}
 
 /// How an operation is audited.
 enum How {
@@ -48,30 +40,28 @@ enum How {
     Reveals(Permission),
 }
 
-impl Audits {
-    fn how(&self, method: &Method, route: &str) -> How {
-        if method == Method::GET || method == Method::HEAD {
-            let reveals = self.reveals.iter().find(|(of, _)| *of == route);
-            return reveals.map_or(How::Not, |(_, permission)| How::Reveals(*permission));
-        }
-        let operation = format!("{method} {route}");
-        if self.apart.iter().any(|(of, _)| *of == operation) { How::Not } else { How::Acts }
+fn how(operations: &Operations, method: &Method, path: &str) -> How {
+    match operations.at(method, path).map(|known| known.audit) {
+        Some(Audit::Reveals(permission)) => How::Reveals(permission),
+        Some(Audit::Apart(_)) => How::Not,
+        _ if method == Method::GET || method == Method::HEAD => How::Not,
+        _ => How::Acts,
     }
 }
 
 /// The layer.
-pub(super) async fn audited(request: Request, next: Next) -> Response {
-    match run(request, next).await {
+pub(super) async fn audited(State(operations): State<Operations>, request: Request, next: Next) -> Response {
+    match run(&operations, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
+async fn run(operations: &Operations, request: Request, next: Next) -> Result<Response, ApiError> {
     let missing = || ApiError::misassembled("a route outside of a frame");
     let group = request.extensions().get::<Group>().copied().ok_or_else(missing)?;
-    let route = route(&request);
-    let how = group.audits.how(request.method(), &route);
+    let path = documented_path(&request).to_owned();
+    let how = how(operations, request.method(), &path);
     if matches!(how, How::Not) {
         return Ok(next.run(request).await);
     }
@@ -80,7 +70,7 @@ async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
     let platform = parts.extensions.get::<Platform>().cloned().ok_or_else(missing)?;
     let request_id = parts.extensions.get::<RequestId>().cloned().ok_or_else(missing)?;
     let named = named_in_path(&mut parts).await;
-    let act = Act::of(&caller, group.name, format!("{} {route}", parts.method), request_id.as_str());
+    let act = Act::of(&caller, group.name, format!("{} {path}", parts.method), request_id.as_str());
     let act = Act { idempotency_key: parts.headers.contains_key("idempotency-key"), ..act.to(named.target.as_deref()) };
     if let How::Reveals(permission) = how {
         let response = next.run(Request::from_parts(parts, body)).await;
@@ -110,13 +100,6 @@ async fn run(request: Request, next: Next) -> Result<Response, ApiError> {
     };
     platform.audit.end(begun, outcome).await;
     Ok(response)
-}
-
-/// The route as the documentation writes it, wherever the group is mounted.
-fn route(request: &Request) -> String {
-    let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let mounted = request.extensions().get::<NestedPath>().map_or("", |nested| nested.as_str().trim_end_matches('/'));
-    matched.strip_prefix(mounted).unwrap_or(matched).to_owned()
 }
 
 /// What a path names.
@@ -169,6 +152,7 @@ async fn named_in_answer(response: Response) -> Result<(Response, Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Handler, Routes};
 
     #[test]
     fn names_are_those_at_the_top_of_an_object() {
@@ -181,14 +165,20 @@ mod tests {
 
     #[test]
     fn what_is_not_a_get_is_audited_unless_it_is_set_apart() {
-        let audits =
-            Audits { reveals: &[("/secrets", Permission::SecretsRead)], apart: &[("POST /acquire", "it is frequent")] };
+        async fn nothing() {}
+        let handler = |name| Handler::<()>::new(name, nothing);
+        let routes = Routes::default()
+            .get("/secrets", handler("get_secrets").reveals(Permission::SecretsRead))
+            .post("/acquire", handler("acquire_thing").not_audited("it is frequent"))
+            .delete("/acquire", handler("delete_thing"));
+        let operations = routes.operations();
+        let how = |method: &Method, path| how(&operations, method, path);
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            assert!(matches!(audits.how(&method, "/anything"), How::Acts));
+            assert!(matches!(how(&method, "/anything"), How::Acts));
         }
-        assert!(matches!(audits.how(&Method::POST, "/acquire"), How::Not));
-        assert!(matches!(audits.how(&Method::DELETE, "/acquire"), How::Acts));
-        assert!(matches!(audits.how(&Method::GET, "/anything"), How::Not));
-        assert!(matches!(audits.how(&Method::GET, "/secrets"), How::Reveals(Permission::SecretsRead)));
+        assert!(matches!(how(&Method::POST, "/acquire"), How::Not));
+        assert!(matches!(how(&Method::DELETE, "/acquire"), How::Acts));
+        assert!(matches!(how(&Method::GET, "/anything"), How::Not));
+        assert!(matches!(how(&Method::GET, "/secrets"), How::Reveals(Permission::SecretsRead)));
     }
 }

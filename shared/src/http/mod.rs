@@ -21,13 +21,12 @@ pub(crate) mod rate_limit;
 mod request_id;
 
 pub use api::{Api, Group, Present};
-pub use audited::Audits;
 pub use described::Described;
 pub use error::{ApiError, FieldProblem, Place, Problem, Received};
 pub use fields::{Body, BodyLimit, Fields, OptionalBody, RawBody, line};
 pub use html::escape_html;
 pub use idempotency::{Reserved, idempotent};
-pub use operations::Operations;
+pub use operations::{Audit, Handler, Operation, Operations, Routes};
 pub use query::Query;
 pub use rate_limit::{RateLimiter, Standing};
 pub use request_id::RequestId;

@@ -12,6 +12,9 @@
 //!   (the local index `by_kind`: consistent reads in another order), `slim_order` (the local index `slim`: consistent
 //!   reads of a few attributes only), `due_queue` and `due_at` (the global index `due`:
 //!   background work, found without a scan) and `expires_at` (DynamoDB's time to live).
+//!
+//! An item that cannot be read fails whoever reads it, so that nothing is decided or written on half the truth. A list is
+//! not to fail for one of its items: [`Table::for_lists`] leaves such an item out, and says so in the log and in a metric.
 
 mod counter;
 pub mod cursor;
@@ -34,6 +37,7 @@ pub use keys::Key;
 pub use transaction::{Transaction, Uncommitted};
 
 use crate::clock::Ids;
+use crate::telemetry::metrics;
 
 /// What can be stored.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
@@ -72,6 +76,8 @@ pub struct Page<R> {
     pub records: Vec<R>,
     /// True if the partition holds more of them.
     pub more: bool,
+    /// How many were left out on the way because they cannot be read: 0 but in [`Table::for_lists`].
+    pub unreadable: usize,
 }
 
 /// Why the table did not do as it was asked.
@@ -135,7 +141,12 @@ pub struct Table {
     client: Client,
     name: String,
     ids: Ids,
+    /// The group whose unreadable items are left out.
+    leaves_out: Option<&'static str>,
 }
+
+/// An item as DynamoDB has it.
+type Attributes = HashMap<String, AttributeValue>;
 
 const UPDATE_TRIES: u32 = 12;
 
@@ -143,7 +154,14 @@ impl Table {
     /// The table `name`, reached through `client`.
     #[must_use]
     pub fn new(client: Client, name: impl Into<String>, ids: Ids) -> Self {
-        Self { client, name: name.into(), ids }
+        Self { client, name: name.into(), ids, leaves_out: None }
+    }
+
+    /// The same table for a group's lists: reads of several items leave out what cannot be read, log its key and count it.
+    /// A page is filled up from what follows. Nothing may be written or removed because of what is not in such a list.
+    #[must_use]
+    pub fn for_lists(&self, group: &'static str) -> Self {
+        Self { leaves_out: Some(group), ..self.clone() }
     }
 
     /// The SDK's client, for a group's store that needs an operation of its own.
@@ -270,7 +288,7 @@ impl Table {
                 .await
                 .map_err(refine)?;
             for item in output.items.unwrap_or_default() {
-                records.push(stored(item)?);
+                records.extend(self.read(item)?);
             }
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -370,36 +388,46 @@ impl Table {
     /// Whatever keeps DynamoDB from answering.
     pub async fn slim<R: Record>(&self, partition: &str, limit: usize) -> Result<Page<R>, TableError> {
         let walk = Walk { index: Some("slim"), order: "slim_order", partition, prefix: "", backwards: false };
-        let mut all = Page { records: Vec::new(), more: false };
+        let mut page = Page::default();
         let mut start = None;
         loop {
-            let (page, end) = self.query_from(&walk, start, limit.saturating_sub(all.records.len())).await?;
-            all.records.extend(page.records);
-            if end.is_none() || all.records.len() >= limit {
-                return Ok(Page { more: page.more, ..all });
+            let end = self.query_into(&mut page, &walk, start, limit).await?;
+            if end.is_none() || page.records.len() > limit {
+                return Ok(page.cut(limit, false));
             }
             start = end;
         }
     }
 
+    /// One Query; where it has met what cannot be read, as many as it takes to fill the page.
     async fn query<R: Record>(
         &self,
         walk: &Walk<'_>,
-        start: Option<HashMap<String, AttributeValue>>,
+        mut start: Option<Attributes>,
         limit: usize,
     ) -> Result<Page<R>, TableError> {
-        Ok(self.query_from(walk, start, limit).await?.0)
+        let mut page = Page::default();
+        loop {
+            let before = page.unreadable;
+            let end = self.query_into(&mut page, walk, start, limit).await?;
+            if end.is_none() || page.records.len() > limit || page.unreadable == before {
+                return Ok(page.cut(limit, end.is_some()));
+            }
+            start = end;
+        }
     }
 
-    /// One Query: a page, and where DynamoDB stopped if it did not come to the end.
-    async fn query_from<R: Record>(
+    /// One Query for what a page lacks and one more, which tells whether there is more. Gives where DynamoDB stopped if it
+    /// did not come to the end; that is set even on the very last item.
+    async fn query_into<R: Record>(
         &self,
+        page: &mut Page<R>,
         walk: &Walk<'_>,
-        start: Option<HashMap<String, AttributeValue>>,
+        start: Option<Attributes>,
         limit: usize,
-    ) -> Result<(Page<R>, Option<HashMap<String, AttributeValue>>), TableError> {
-        // One more than asked for tells whether there is more; `LastEvaluatedKey` is set even on the very last item.
-        let asked = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
+    ) -> Result<Option<Attributes>, TableError> {
+        let asked = limit.saturating_add(1).saturating_sub(page.records.len());
+        let asked = i32::try_from(asked).unwrap_or(i32::MAX);
         let query = self.client.query().table_name(&self.name).set_index_name(walk.index.map(str::to_owned));
         let query = query.expression_attribute_values(":partition", AttributeValue::S(walk.partition.into()));
         // DynamoDB takes no empty text for a key.
@@ -420,14 +448,29 @@ impl Table {
             .send()
             .await
             .map_err(refine)?;
-        let items = output.items.unwrap_or_default();
-        let more = items.len() > limit || (output.last_evaluated_key.is_some() && items.len() <= limit);
-        let records = items
-            .into_iter()
-            .take(limit)
-            .map(|item| stored(item).map(|stored: Stored<R>| stored.record))
-            .collect::<Result<Vec<R>, _>>()?;
-        Ok((Page { records, more }, output.last_evaluated_key))
+        for item in output.items.unwrap_or_default() {
+            match self.read(item)? {
+                Some(Stored { record, .. }) => page.records.push(record),
+                None => page.unreadable += 1,
+            }
+        }
+        Ok(output.last_evaluated_key)
+    }
+
+    /// What an item holds; nothing, if it cannot be read and is left out. What the item has instead is not logged.
+    fn read<R: Record>(&self, item: Attributes) -> Result<Option<Stored<R>>, TableError> {
+        let Some(group) = self.leaves_out else { return stored(item).map(Some) };
+        let key = Key::of(&item);
+        match stored(item) {
+            Err(TableError::Malformed(error)) => {
+                let (partition, sort) = key.map(|key| (key.partition, key.sort)).unzip();
+                let reason = without_values(&error.to_string());
+                tracing::error!(group, partition, sort, reason, "an item cannot be read and is left out");
+                metrics::unreadable(group);
+                Ok(None)
+            }
+            stored => stored.map(Some),
+        }
     }
 
     /// Reads several items, consistently, in any order; those that are not there are left out.
@@ -446,7 +489,7 @@ impl Table {
                 let output =
                     get.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.map_err(refine)?;
                 for item in output.responses.unwrap_or_default().into_values().flatten() {
-                    records.push(stored(item)?.record);
+                    records.extend(self.read(item)?.map(|stored: Stored<R>| stored.record));
                 }
                 let left = output.unprocessed_keys.unwrap_or_default().remove(&self.name);
                 wanted = left.map(|left| left.keys).unwrap_or_default();
@@ -536,6 +579,32 @@ impl Table {
     }
 }
 
+impl<R> Default for Page<R> {
+    fn default() -> Self {
+        Self { records: Vec::new(), more: false, unreadable: 0 }
+    }
+}
+
+impl<R> Page<R> {
+    /// The page without what was read beyond its end. `goes_on` says that DynamoDB did not come to the end.
+    fn cut(mut self, limit: usize, goes_on: bool) -> Self {
+        self.more = goes_on || self.records.len() > limit;
+        self.records.truncate(limit);
+        self
+    }
+}
+
+/// Why an item cannot be read, as serde says it, without the value that it quotes.
+fn without_values(error: &str) -> String {
+    if error.starts_with("missing field") {
+        return error.to_owned();
+    }
+    match error.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "it has another form".into(),
+    }
+}
+
 fn attributes<R: Record>(record: &R) -> Result<HashMap<String, AttributeValue>, TableError> {
     let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(record).map_err(TableError::Malformed)?;
     let index = record.index();
@@ -598,5 +667,22 @@ where
         Some(code) if code == "TransactionConflictException" => TableError::Contended,
         Some(code) => TableError::Refused { code, source: Box::new(error) },
         None => TableError::Unavailable(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_item_cannot_be_read_is_told_without_its_values() {
+        for (error, told) in [
+            ("missing field `name`", "missing field `name`"),
+            ("invalid type: string \"c4n4ry, expected nothing\", expected u64", "expected u64"),
+            ("unknown variant `c4n4ry`, expected `slack` or `discord`", "expected `slack` or `discord`"),
+            ("parsing c4n4ry failed", "it has another form"),
+        ] {
+            assert_eq!(without_values(error), told);
+        }
     }
 }

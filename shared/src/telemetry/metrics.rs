@@ -87,6 +87,8 @@ metrics! {
     RecordsStored: Count,
     /// Requests for a pooled key that got none.
     PoolDenials: Count,
+    /// Items that a list left out because they cannot be read.
+    UnreadableItems: Count,
 }
 
 /// What a metric is counted in, in CloudWatch's words.
@@ -134,6 +136,8 @@ pub enum Dimensions {
     Group(&'static str),
     /// Why something was refused.
     Reason(&'static str),
+    /// A group's items, and those of all groups together.
+    Items(&'static str),
 }
 
 impl Dimensions {
@@ -147,6 +151,7 @@ impl Dimensions {
             Self::Verdict { .. } => &[&["Stack", "Group", "Verdict"]],
             Self::Group(_) => &[&["Stack", "Group"]],
             Self::Reason(_) => &[&["Stack", "Reason"]],
+            Self::Items(_) => &[&["Stack"], &["Stack", "Group"]],
         }
     }
 
@@ -157,7 +162,7 @@ impl Dimensions {
             Self::Function(function) => (("Function", function), None),
             Self::Upstream(upstream) => (("Upstream", upstream), None),
             Self::Verdict { group, verdict } => (("Group", group), Some(("Verdict", verdict))),
-            Self::Group(group) => (("Group", group), None),
+            Self::Group(group) | Self::Items(group) => (("Group", group), None),
             Self::Reason(reason) => (("Reason", reason), None),
         };
         std::iter::once(first).chain(second)
@@ -382,6 +387,11 @@ pub fn stored(group: &'static str, records: usize) {
 /// A request for a pooled key got none.
 pub fn denied(reason: &'static str) {
     count(Metric::PoolDenials, Dimensions::Reason(reason), 1);
+}
+
+/// An item of a group cannot be read, and was left out.
+pub fn unreadable(group: &'static str) {
+    count(Metric::UnreadableItems, Dimensions::Items(group), 1);
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
-//! The committed documents and pages are what the code says, and they describe every route and nothing else.
-
-use std::collections::BTreeSet;
+//! The committed documents and pages are what the code says, and their examples what they say themselves.
 
 use kit::TestApp;
 use local::openapi::File;
 use local::stack::GROUPS;
-use local::template::Template;
 use serde_json::{Value, json};
 
 use super::{document, objections, operations_of};
@@ -27,27 +24,10 @@ fn the_committed_files_are_what_the_code_says() {
 }
 
 #[test]
-fn every_route_is_described_and_nothing_else() {
-    let functions = Template::embedded().unwrap().functions().unwrap();
+fn every_operation_has_a_summary_and_a_tag() {
     for group in GROUPS {
-        let mut described: BTreeSet<(String, String)> =
-            operations_of(&document(group.name)).into_iter().map(|one| (one.method, one.path)).collect();
-        described.extend(["/openapi.json", "/docs"].map(|path| ("GET".to_owned(), path.to_owned())));
-        let routes: BTreeSet<(String, String)> = functions[group.function].routes.iter().cloned().collect();
-        assert_eq!(described, routes, "{}", group.name);
-    }
-}
-
-#[test]
-fn operations_have_ids_of_their_own_that_are_their_handlers_names() {
-    for group in GROUPS {
-        let mut ids = BTreeSet::new();
         for one in operations_of(&document(group.name)) {
-            let handler = format!("../../functions/{}/src/api/{}.rs", group.name, one.id);
-            let handler = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(handler);
-            assert!(handler.exists(), "{} of {}", one.id, group.name);
-            assert!(one.value["summary"].is_string() && one.value["tags"].is_array(), "{}", one.id);
-            assert!(ids.insert(one.id.clone()), "{} twice in {}", one.id, group.name);
+            assert!(one.value["summary"].is_string() && one.value["tags"].is_array(), "{} of {}", one.id, group.name);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod authorization;
 mod documents;
+mod named;
 mod operations;
 
 use jsonschema::Validator;

@@ -232,7 +232,8 @@ fn everything_that_can_fail_has_an_alarm() {
         assert!(found, "{} does not watch {metric} of {dimension}", alarm["AlarmName"]);
     };
     let refers_to = |name: &str| serde_json::json!({ "Ref": name });
-    let mut expected = BTreeSet::from(["dead-letters".to_owned(), "table-throttles".to_owned()]);
+    let mut expected = BTreeSet::from(["dead-letters", "table-throttles", "unreadable-items"].map(str::to_owned));
+    watches("unreadable-items", "UnreadableItems", &refers_to("Stack"));
     watches("dead-letters", "ApproximateNumberOfMessagesVisible", &refers_to("DeadLetters"));
     watches("table-throttles", "WriteThrottleEvents", &refers_to("Table"));
     for (name, binary, properties) in functions(&document) {

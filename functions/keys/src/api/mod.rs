@@ -19,68 +19,62 @@ mod update_integration;
 mod wire;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, OriginalUri, Path};
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, Audits, idempotent};
+use shared::handler;
+use shared::http::{Api, ApiError, Operations, Routes};
 
 use crate::model::KeyId;
-use crate::operations::OPERATIONS;
 use crate::{GROUP, Group};
 
 pub use openapi::openapi;
 
-/// A use is one write on the key's own partition. Entries of the audit log share one partition, which would make a pool as
-/// slow as that, and double what a use costs.
-const AUDITS: Audits = Audits {
-    reveals: &[],
-    apart: &[
-        (
-            "POST /api/v1/integrations/acquire",
-            "as frequent as the product's own requests; the log of requests has each",
-        ),
-        ("POST /api/v1/integrations/report", "the same, and it belongs to an acquisition"),
-    ],
-};
+/// The group's operations, each named once: the routes, the names in logs and metrics and the audit log come from here.
+///
+/// Acquiring has its own way with idempotency keys, because its answer holds a credential that must not be kept; a lease is
+/// reported once anyway. A use is one write on the key's own partition. Entries of the audit log share one partition, which
+/// would make a pool as slow as that, and double what a use costs.
+fn routes() -> Routes<Group> {
+    Routes::default()
+        .get("/api/v1/integrations", handler!(list_integrations))
+        .post("/api/v1/integrations", handler!(create_integration).idempotent::<needs::KeysWrite>())
+        .post(
+            "/api/v1/integrations/acquire",
+            handler!(acquire_integration)
+                .not_audited("as frequent as the product's own requests; the log of requests has each"),
+        )
+        .post(
+            "/api/v1/integrations/report",
+            handler!(report_lease).not_audited("the same, and it belongs to an acquisition"),
+        )
+        .get("/api/v1/integrations/health", handler!(get_health))
+        .post("/api/v1/integrations/sync-billing", handler!(sync_billing).idempotent::<needs::KeysWrite>())
+        .get("/api/v1/integrations/{id}", handler!(get_integration))
+        .patch("/api/v1/integrations/{id}", handler!(update_integration))
+        .delete("/api/v1/integrations/{id}", handler!(delete_integration))
+        .post("/api/v1/integrations/{id}/rotate", handler!(rotate_integration).idempotent::<needs::KeysWrite>())
+        .post("/api/v1/integrations/{id}/test", handler!(test_integration).idempotent::<needs::KeysWrite>())
+        .post("/api/v1/integrations/{id}/reset", handler!(reset_integration).idempotent::<needs::KeysWrite>())
+        .get("/api/v1/integrations/{id}/usage", handler!(get_usage))
+}
 
-/// The group's routes in its frame. Acquiring has its own way with idempotency keys, because its answer holds a credential
-/// that must not be kept; a lease is reported once anyway.
+/// What is known of the group's operations.
+#[must_use]
+pub fn operations() -> Operations {
+    routes().operations()
+}
+
+/// The group's operations in its frame.
 pub fn router(platform: &Platform) -> Router {
-    let acts = || from_fn(idempotent::<needs::KeysWrite>);
-    let routes = Router::new()
-        .route(
-            "/api/v1/integrations",
-            get(list_integrations::list_integrations)
-                .merge(post(create_integration::create_integration).route_layer(acts())),
-        )
-        .route("/api/v1/integrations/acquire", post(acquire_integration::acquire_integration))
-        .route("/api/v1/integrations/report", post(report_lease::report_lease))
-        .route("/api/v1/integrations/health", get(get_health::get_health))
-        .route("/api/v1/integrations/sync-billing", post(sync_billing::sync_billing).route_layer(acts()))
-        .route(
-            "/api/v1/integrations/{id}",
-            get(get_integration::get_integration)
-                .patch(update_integration::update_integration)
-                .delete(delete_integration::delete_integration),
-        )
-        .route("/api/v1/integrations/{id}/rotate", post(rotate_integration::rotate_integration).route_layer(acts()))
-        .route("/api/v1/integrations/{id}/test", post(test_integration::test_integration).route_layer(acts()))
-        .route("/api/v1/integrations/{id}/reset", post(reset_integration::reset_integration).route_layer(acts()))
-        .route("/api/v1/integrations/{id}/usage", get(get_usage::get_usage))
-        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
-        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
-        .with_state(Group::new(platform));
     let group = shared::http::Group {
         name: GROUP,
         function: "keys-api",
         present: wire::present,
-        operations: OPERATIONS,
-        audits: AUDITS,
+        described: openapi::DESCRIBED,
     };
-    Api::frame(platform, group, routes)
+    Api::frame(platform, group, routes(), Group::new(platform))
 }
 
 /// The key that a path names. What has not the form of an id names nothing.

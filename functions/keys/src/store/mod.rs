@@ -193,7 +193,7 @@ impl Keys {
     }
 
     /// Up to `limit` keys from `offset` on. The first keys of an unfiltered list cost one Query over them; anything else
-    /// reads the pool.
+    /// reads the pool. The total of an unfiltered list counts every key, also one that cannot be read and is left out.
     ///
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
@@ -206,12 +206,14 @@ impl Keys {
     ) -> Result<Listed, ApiError> {
         let (keys, total) = if *filter == Filter::default() && offset == 0 {
             let partition = places::integrations(tenant, GROUP);
-            let page = self.table.page_by_kind::<Key>(&partition, ORDER, None, limit).await?;
-            let total = if page.more { self.total(tenant).await? } else { page.records.len() };
+            let page = self.table.for_lists(GROUP).page_by_kind::<Key>(&partition, ORDER, None, limit).await?;
+            let total = if page.more { self.total(tenant).await? } else { page.records.len() + page.unreadable };
             (page.records, total)
         } else {
-            let taken: Vec<Key> = self.in_order(tenant).await?.into_iter().filter(|key| filter.takes(key)).collect();
-            let total = taken.len();
+            let (keys, unreadable) = self.walk(tenant).await?;
+            let unreadable = if *filter == Filter::default() { unreadable } else { 0 };
+            let taken: Vec<Key> = keys.into_iter().filter(|key| filter.takes(key)).collect();
+            let total = taken.len() + unreadable;
             (taken.into_iter().skip(offset).take(limit).collect(), total)
         };
         let usage = self.live(tenant, &keys, None).await?.usage;
@@ -230,24 +232,30 @@ impl Keys {
         }
     }
 
-    /// Every key of a tenant, in the list's order.
+    /// Every key of a tenant that can be read, in the list's order.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
     pub async fn in_order(&self, tenant: &Tenant) -> Result<Vec<Key>, TableError> {
-        let partition = places::integrations(tenant, GROUP);
-        let mut keys: Vec<Key> = Vec::new();
+        Ok(self.walk(tenant).await?.0)
+    }
+
+    /// The same, and how many cannot be read.
+    async fn walk(&self, tenant: &Tenant) -> Result<(Vec<Key>, usize), TableError> {
+        let (table, partition) = (self.table.for_lists(GROUP), places::integrations(tenant, GROUP));
+        let (mut keys, mut unreadable): (Vec<Key>, usize) = (Vec::new(), 0);
         loop {
             let after = keys.last().map(|last| {
                 let order = last.index().kind_order.unwrap_or_default();
                 (order, format!("{}{}", places::INTEGRATION, last.id.sort()))
             });
             let after = after.as_ref().map(|(order, sort)| (order.as_str(), sort.as_str()));
-            let page = self.table.page_by_kind::<Key>(&partition, ORDER, after, PAGE).await?;
+            let page = table.page_by_kind::<Key>(&partition, ORDER, after, PAGE).await?;
             let more = page.more && !page.records.is_empty();
             keys.extend(page.records);
+            unreadable += page.unreadable;
             if !more {
-                return Ok(keys);
+                return Ok((keys, unreadable));
             }
         }
     }

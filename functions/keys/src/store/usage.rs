@@ -142,7 +142,8 @@ impl Keys {
             return Ok(Pool { keys, usage });
         }
         let partition = places::integrations(tenant, GROUP);
-        let all = self.table.all::<Key>(&partition, places::INTEGRATION).await?;
+        // One key that cannot be read does not keep the others from being used.
+        let all = self.table.for_lists(GROUP).all::<Key>(&partition, places::INTEGRATION).await?;
         let keys = all.into_iter().map(|Stored { record, .. }| record).filter(|key| key.provider == provider);
         let keys = Arc::new(keys.collect::<Vec<_>>());
         // What was read may be newer than the generation, never older; then the next look reads once more.

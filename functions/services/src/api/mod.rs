@@ -14,48 +14,42 @@ mod update_integration;
 mod wire;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, OriginalUri, Path};
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::{Permission, needs};
-use shared::http::{Api, ApiError, Audits, Group, idempotent};
+use shared::handler;
+use shared::http::{Api, ApiError, Group, Operations, Routes};
 
 use crate::model::IntegrationId;
-use crate::operations::OPERATIONS;
 use crate::{GROUP, Services};
 
 pub use openapi::openapi;
 
-const AUDITS: Audits =
-    Audits { reveals: &[("/api/integrations/{integrationId}", Permission::ServicesSecrets)], apart: &[] };
+/// The group's operations, each named once: the routes, the names in logs and metrics and the audit log come from here.
+fn routes() -> Routes<Services> {
+    Routes::default()
+        .get("/api/integrations", handler!(list_integrations))
+        .post("/api/integrations", handler!(create_integration).idempotent::<needs::ServicesWrite>())
+        .post("/api/integrations/test", handler!(try_integration).idempotent::<needs::ServicesWrite>())
+        .get("/api/integrations/{integrationId}", handler!(get_integration).reveals(Permission::ServicesSecrets))
+        .put("/api/integrations/{integrationId}", handler!(update_integration))
+        .delete("/api/integrations/{integrationId}", handler!(delete_integration))
+        .post("/api/integrations/{integrationId}/test", handler!(test_integration).idempotent::<needs::ServicesWrite>())
+        .post("/api/integrations/{integrationId}/send", handler!(send_message).idempotent::<needs::ServicesWrite>())
+        .get("/api/integration-types", handler!(list_integration_types))
+}
 
-/// The group's routes in its frame.
+/// What is known of the group's operations.
+#[must_use]
+pub fn operations() -> Operations {
+    routes().operations()
+}
+
+/// The group's operations in its frame.
 pub fn router(platform: &Platform) -> Router {
-    let acts = || from_fn(idempotent::<needs::ServicesWrite>);
-    let routes = Router::new()
-        .route(
-            "/api/integrations",
-            get(list_integrations::list_integrations)
-                .merge(post(create_integration::create_integration).route_layer(acts())),
-        )
-        .route("/api/integrations/test", post(try_integration::try_integration).route_layer(acts()))
-        .route(
-            "/api/integrations/{integrationId}",
-            get(get_integration::get_integration)
-                .put(update_integration::update_integration)
-                .delete(delete_integration::delete_integration),
-        )
-        .route("/api/integrations/{integrationId}/test", post(test_integration::test_integration).route_layer(acts()))
-        .route("/api/integrations/{integrationId}/send", post(send_message::send_message).route_layer(acts()))
-        .route("/api/integration-types", get(list_integration_types::list_integration_types))
-        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
-        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
-        .with_state(Services::new(platform));
-    let group =
-        Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
-    Api::frame(platform, group, routes)
+    let group = Group { name: GROUP, function: "services-api", present: wire::present, described: openapi::DESCRIBED };
+    Api::frame(platform, group, routes(), Services::new(platform))
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

@@ -112,6 +112,6 @@ pub(super) async fn list_sync_links(
     query.finish()?;
     let environment = environment.unwrap_or_else(EnvironmentName::production);
     vaults.environments.require(caller.tenant(), &vault).await?;
-    let links = vaults.links.of_environment(caller.tenant(), &environment.id_in(&vault)).await?;
+    let links = vaults.links.listed(caller.tenant(), &environment.id_in(&vault)).await?;
     Ok(reply.ok(List { links: links.into_iter().map(LinkBody::from).collect() }))
 }

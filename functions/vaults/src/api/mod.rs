@@ -27,65 +27,56 @@ mod update_secrets;
 mod wire;
 
 use axum::Router;
-use axum::extract::OriginalUri;
-use axum::middleware::from_fn;
-use axum::routing::{delete, get, post, put};
 use shared::Platform;
 use shared::auth::{Permission, needs};
-use shared::http::{Api, Audits, Group, idempotent};
+use shared::handler;
+use shared::http::{Api, Group, Operations, Routes};
 
-use crate::operations::OPERATIONS;
 use crate::{GROUP, Vaults};
 
 pub use openapi::openapi;
 
+/// The group's operations, each named once: the routes, the names in logs and metrics and the audit log come from here.
+///
 /// An authorization hands out an address that connects an account. Its callback, which carries no token, writes its own
 /// entries.
-const AUDITS: Audits = Audits {
-    reveals: &[
-        ("/v1/vaults/{owner}/{repo}/environments/{environment}/secrets", Permission::SecretsRead),
-        ("/v1/integrations/{provider}/authorize", Permission::VaultsWrite),
-    ],
-    apart: &[],
-};
-
-/// The group's routes in its frame.
-pub fn router(platform: &Platform) -> Router {
-    let connects = || from_fn(idempotent::<needs::VaultsWrite>);
-    let syncs = || from_fn(idempotent::<needs::VaultsSync>);
-    let writes = || from_fn(idempotent::<needs::SecretsWrite>);
-    let routes = Router::new()
-        .route("/v1/integrations", get(list_providers::list_providers))
-        .route("/v1/integrations/connections", get(list_connections::list_connections))
-        .route("/v1/integrations/connections/{id}", delete(delete_connection::delete_connection))
-        .route("/v1/integrations/connections/{id}/projects", get(list_projects::list_projects))
-        .route("/v1/integrations/{provider}/authorize", get(authorize_provider::authorize_provider))
-        .route("/v1/integrations/{provider}/callback", get(complete_authorization::complete_authorization))
-        .route("/v1/integrations/{provider}/connect", post(connect_provider::connect_provider).route_layer(connects()))
-        .route("/v1/integrations/vaults/{owner}/{repo}/sync/status", get(get_sync_status::get_sync_status))
-        .route("/v1/integrations/vaults/{owner}/{repo}/sync/preview", get(preview_sync::preview_sync))
-        .route("/v1/integrations/vaults/{owner}/{repo}/sync", post(execute_sync::execute_sync).route_layer(syncs()))
-        .route("/v1/integrations/vaults/{owner}/{repo}/sync/diff", get(get_sync_diff::get_sync_diff))
-        .route("/v1/integrations/vaults/{owner}/{repo}/sync/history", get(list_sync_runs::list_sync_runs))
-        .route(
-            "/v1/integrations/vaults/{owner}/{repo}/sync/links",
-            get(list_sync_links::list_sync_links).put(set_sync_link::set_sync_link),
-        )
-        .route("/v1/vaults", get(list_vaults::list_vaults))
-        .route("/v1/vaults/{owner}/{repo}", put(put_vault::put_vault))
-        .route(
-            "/v1/vaults/{owner}/{repo}/environments/{environment}/secrets",
-            get(get_secrets::get_secrets).put(replace_secrets::replace_secrets).patch(update_secrets::update_secrets),
-        )
-        .route("/v1/vaults/{owner}/{repo}/environments/{environment}/versions", get(list_versions::list_versions))
-        .route(
+fn routes() -> Routes<Vaults> {
+    let secrets = "/v1/vaults/{owner}/{repo}/environments/{environment}/secrets";
+    Routes::default()
+        .get("/v1/integrations", handler!(list_providers))
+        .get("/v1/integrations/connections", handler!(list_connections))
+        .delete("/v1/integrations/connections/{id}", handler!(delete_connection))
+        .get("/v1/integrations/connections/{id}/projects", handler!(list_projects))
+        .get("/v1/integrations/{provider}/authorize", handler!(authorize_provider).reveals(Permission::VaultsWrite))
+        .get("/v1/integrations/{provider}/callback", handler!(complete_authorization))
+        .post("/v1/integrations/{provider}/connect", handler!(connect_provider).idempotent::<needs::VaultsWrite>())
+        .get("/v1/integrations/vaults/{owner}/{repo}/sync/status", handler!(get_sync_status))
+        .get("/v1/integrations/vaults/{owner}/{repo}/sync/preview", handler!(preview_sync))
+        .post("/v1/integrations/vaults/{owner}/{repo}/sync", handler!(execute_sync).idempotent::<needs::VaultsSync>())
+        .get("/v1/integrations/vaults/{owner}/{repo}/sync/diff", handler!(get_sync_diff))
+        .get("/v1/integrations/vaults/{owner}/{repo}/sync/history", handler!(list_sync_runs))
+        .get("/v1/integrations/vaults/{owner}/{repo}/sync/links", handler!(list_sync_links))
+        .put("/v1/integrations/vaults/{owner}/{repo}/sync/links", handler!(set_sync_link))
+        .get("/v1/vaults", handler!(list_vaults))
+        .put("/v1/vaults/{owner}/{repo}", handler!(put_vault))
+        .get(secrets, handler!(get_secrets).reveals(Permission::SecretsRead))
+        .put(secrets, handler!(replace_secrets))
+        .patch(secrets, handler!(update_secrets))
+        .get("/v1/vaults/{owner}/{repo}/environments/{environment}/versions", handler!(list_versions))
+        .post(
             "/v1/vaults/{owner}/{repo}/environments/{environment}/rollback",
-            post(rollback_secrets::rollback_secrets).route_layer(writes()),
+            handler!(rollback_secrets).idempotent::<needs::SecretsWrite>(),
         )
-        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
-        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
-        .with_state(Vaults::new(platform));
-    let group =
-        Group { name: GROUP, function: "vaults-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
-    Api::frame(platform, group, routes)
+}
+
+/// What is known of the group's operations.
+#[must_use]
+pub fn operations() -> Operations {
+    routes().operations()
+}
+
+/// The group's operations in its frame.
+pub fn router(platform: &Platform) -> Router {
+    let group = Group { name: GROUP, function: "vaults-api", present: wire::present, described: openapi::DESCRIBED };
+    Api::frame(platform, group, routes(), Vaults::new(platform))
 }

@@ -90,7 +90,7 @@ impl Connections {
         SecretOwner::new(tenant, GROUP, &id.to_string())
     }
 
-    /// Every connection, the oldest first.
+    /// Every connection that can be read, the oldest first.
     ///
     /// # Errors
     /// [`ApiError::Internal`] if the table does not answer.
@@ -100,7 +100,7 @@ impl Connections {
         loop {
             let after = all.last().map(|last| (order(last), Self::key(tenant, last.id).sort));
             let after = after.as_ref().map(|(order, sort)| (order.as_str(), sort.as_str()));
-            let page = self.table.page_by_kind(&partition, KIND, after, 500).await?;
+            let page = self.table.for_lists(GROUP).page_by_kind(&partition, KIND, after, 500).await?;
             all.extend(page.records);
             if !page.more {
                 return Ok(all);

@@ -170,7 +170,17 @@ impl Links {
         Ok(!page.records.is_empty())
     }
 
-    /// The links of an environment.
+    /// The links of an environment, for a list: what cannot be read is left out.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn listed(&self, tenant: &Tenant, id: &str) -> Result<Vec<Link>, TableError> {
+        let partition = keys::integrations(tenant, GROUP);
+        let all = self.table.for_lists(GROUP).all(&partition, &keys::vaults::links_prefix(id)).await?;
+        Ok(all.into_iter().map(|stored| stored.record).collect())
+    }
+
+    /// The links of an environment, every one: an environment without any is followed no more.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
@@ -384,7 +394,8 @@ impl Links {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Run>, TableError> {
-        self.table.page(&keys::vaults::history(tenant, vault.as_str()), "", after, limit).await
+        let history = keys::vaults::history(tenant, vault.as_str());
+        self.table.for_lists(GROUP).page(&history, "", after, limit).await
     }
 }
 

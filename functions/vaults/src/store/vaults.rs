@@ -160,7 +160,7 @@ impl Environments {
         loop {
             let after = rows.last().map(VaultRow::place);
             let after = after.as_ref().map(|(order, sort)| (order.as_str(), sort.as_str()));
-            let page = self.table.page_by_kind(&partition, KIND, after, 1_000).await?;
+            let page = self.table.for_lists(GROUP).page_by_kind(&partition, KIND, after, 1_000).await?;
             rows.extend(page.records);
             if !page.more {
                 return Ok(rows);

@@ -14,53 +14,49 @@ mod sync_integration;
 mod update_integration;
 mod wire;
 
-use axum::extract::{FromRequestParts, OriginalUri, Path};
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::needs;
-use shared::http::{Api, ApiError, Audits, BodyLimit, Group, idempotent};
+use shared::handler;
+use shared::http::{Api, ApiError, Group, Operations, Routes};
 
 use crate::imports::LARGEST;
 use crate::model::WalletId;
-use crate::operations::OPERATIONS;
 use crate::{GROUP, Wallets};
 
 pub use openapi::openapi;
 
+/// The group's operations, each named once: the routes, the names in logs and metrics and the audit log come from here.
+///
 /// No `GET` of this group reveals anything secret: its functions cannot read a secret.
-const AUDITS: Audits = Audits { reveals: &[], apart: &[] };
-
-/// The group's routes in its frame.
-pub fn router(platform: &Platform) -> Router {
-    let acts = || from_fn(idempotent::<needs::IntegrationsWrite>);
-    let routes = Router::new()
-        .route(
-            "/v1/integrations",
-            get(list_integrations::list_integrations)
-                .merge(post(create_integration::create_integration).route_layer(acts())),
-        )
-        .route(
+fn routes() -> Routes<Wallets> {
+    Routes::default()
+        .get("/v1/integrations", handler!(list_integrations))
+        .post("/v1/integrations", handler!(create_integration).idempotent::<needs::IntegrationsWrite>())
+        .post(
             "/v1/integrations/csv",
-            post(import_csv::import_csv).route_layer(acts()).route_layer(Extension(BodyLimit(LARGEST))),
+            handler!(import_csv).idempotent::<needs::IntegrationsWrite>().reads_at_most(LARGEST),
         )
-        .route(
-            "/v1/integrations/{walletId}",
-            get(get_integration::get_integration)
-                .patch(update_integration::update_integration)
-                .delete(delete_integration::delete_integration),
-        )
-        .route("/v1/integrations/{walletId}/sync", post(sync_integration::sync_integration).route_layer(acts()))
-        .route("/v1/integrations/{walletId}/transactions", get(list_transactions::list_transactions))
-        .route("/v1/providers", get(list_providers::list_providers))
-        .route("/openapi.json", get(async |uri: OriginalUri| openapi::DESCRIBED.answer_document(&uri)))
-        .route("/docs", get(async || openapi::DESCRIBED.answer_page()))
-        .with_state(Wallets::new(platform));
-    let group =
-        Group { name: GROUP, function: "wallets-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
-    Api::frame_for_clients(platform, group, routes)
+        .get("/v1/integrations/{walletId}", handler!(get_integration))
+        .patch("/v1/integrations/{walletId}", handler!(update_integration))
+        .delete("/v1/integrations/{walletId}", handler!(delete_integration))
+        .post("/v1/integrations/{walletId}/sync", handler!(sync_integration).idempotent::<needs::IntegrationsWrite>())
+        .get("/v1/integrations/{walletId}/transactions", handler!(list_transactions))
+        .get("/v1/providers", handler!(list_providers))
+}
+
+/// What is known of the group's operations.
+#[must_use]
+pub fn operations() -> Operations {
+    routes().operations()
+}
+
+/// The group's operations in its frame.
+pub fn router(platform: &Platform) -> Router {
+    let group = Group { name: GROUP, function: "wallets-api", present: wire::present, described: openapi::DESCRIBED };
+    Api::frame_for_clients(platform, group, routes(), Wallets::new(platform))
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.
