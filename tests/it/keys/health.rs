@@ -32,6 +32,44 @@ async fn failures_degrade_then_disable_and_a_success_clears() {
 }
 
 #[tokio::test]
+async fn a_success_of_a_use_that_began_before_neither_ends_a_cooldown_nor_undoes_a_refusal() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let path = format!("{PATH}/acquire");
+    let wanted = json!({ "provider_name": "one" });
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let mut leases = Vec::new();
+    for _ in 0..4 {
+        leases.push(acquire(&keys, "one").await.1);
+    }
+    app.advance(1);
+    let body = json!({ "lease_id": leases[0], "outcome": "rate_limited", "retry_after": 600 });
+    let limited = keys.post(&format!("{PATH}/report"), &body).await.expect(200);
+    app.advance(1);
+    let reported = report(&keys, &leases[1], "success").await;
+    assert_eq!(reported["cooling_until"], limited["cooling_until"]);
+    let refused = keys.post(&path, &wanted).await;
+    assert_eq!(refused.expect(429)["detail"][0]["reason"], "cooling_down");
+    assert_eq!(refused.header("retry-after"), Some("599"));
+
+    app.advance(600);
+    app.fakes.openai_compatible.revoke_key("sk-0123456789abcdef");
+    let tested = keys.post_empty(&format!("{PATH}/{id}/test")).await.expect(200);
+    assert_eq!(tested["integration"]["health_status"], "unhealthy");
+    app.advance(1);
+    assert_eq!(report(&keys, &leases[2], "success").await["health_status"], "unhealthy");
+    assert_eq!(keys.post(&path, &wanted).await.expect(429)["detail"][0]["reason"], "unhealthy");
+
+    // What was handed out after all that clears it.
+    app.fakes.openai_compatible.add_key("sk-0123456789abcdef");
+    let _ = keys.post_empty(&format!("{PATH}/{id}/test")).await.expect(200);
+    assert_eq!(report(&keys, &leases[3], "error").await["health_status"], "degraded");
+    app.advance(1);
+    let (_, lease) = acquire(&keys, "one").await;
+    assert_eq!(report(&keys, &lease, "success").await["health_status"], "healthy");
+}
+
+#[tokio::test]
 async fn a_failed_key_gives_way_to_the_next() {
     let app = TestApp::start().await;
     let keys = app.keys();

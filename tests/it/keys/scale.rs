@@ -148,6 +148,8 @@ async fn many_reports_at_once_are_each_told_once_and_add_up() {
     let today = &chart["days"][29];
     let counts = (&today["requests"], &today["successes"], &today["errors"], &today["cost"]);
     assert_eq!(counts, (&json!(40), &json!(30), &json!(10), &json!(10.0)));
+    let health = keys.get(&format!("{PATH}/health")).await.expect(200);
+    assert!(health["integrations"][0]["cooling_until"].is_string(), "whichever came last: {health}");
     assert_eq!(chart["days"].as_array().unwrap().len(), 30);
 }
 

@@ -3,7 +3,9 @@
 //! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key or of used-up
 //! credit makes it unhealthy at once, because every further use would fail too. Being rate limited is no failure: the key
 //! cools down, for as long as the provider says or for a time that doubles while it goes on, and is as healthy as before.
-//! A success, a probe that proves the key, and a reset clear everything.
+//! A probe that proves the key and a reset clear everything. A reported success clears what went wrong before its key was
+//! handed out. Of what went wrong later it ends the row of failures, and no more: the use may have been over by then. A
+//! cooldown in particular ends by its time or by a probe.
 
 use std::time::Duration;
 
@@ -85,8 +87,8 @@ pub struct Health {
 /// What happens to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A use went well.
-    Succeeded,
+    /// A use went well whose key was handed out then.
+    Succeeded(Timestamp),
     /// A use failed for another reason than the key's own rights and limits.
     Failed,
     /// The provider throttled a use, and may have said for how long.
@@ -146,7 +148,8 @@ impl Health {
             self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
         };
         match event {
-            Event::Succeeded | Event::Proved | Event::Reset => *self = Self::default(),
+            Event::Proved | Event::Reset => *self = Self::default(),
+            Event::Succeeded(granted_at) => self.succeed(granted_at, now),
             Event::Failed => failed("error", "A use of the key failed.", None),
             Event::RefusedInUse => failed(
                 "invalid_key",
@@ -161,6 +164,17 @@ impl Health {
             Event::ProvedInvalid(message) => failed("invalid", &message, Some(Outage::ConfirmedInvalid)),
             Event::ProvedExhausted(message) => failed("exhausted", &message, Some(Outage::Exhausted)),
             Event::RateLimited(retry_after) => self.cool_down(retry_after, now),
+        }
+    }
+
+    fn succeed(&mut self, granted_at: Timestamp, now: Timestamp) {
+        let was_later = self.last_error.as_ref().is_none_or(|error| error.at < granted_at);
+        if was_later && self.cooling(now).is_none() {
+            *self = Self::default();
+        } else if self.outage.is_none() {
+            self.failures = 0;
+            // What is still cooling down, or would for longer the next time, goes on saying why.
+            self.last_error = self.last_error.take().filter(|_| self.cooldowns > 0);
         }
     }
 
@@ -209,9 +223,14 @@ mod tests {
         }
     }
 
+    /// Before and after everything else, which happens at second 1,000.
+    const EARLIER: i64 = 999;
+    const LATER: i64 = 100_000;
+
     fn events() -> Vec<Event> {
         vec![
-            Event::Succeeded,
+            Event::Succeeded(at(EARLIER)),
+            Event::Succeeded(at(LATER)),
             Event::Failed,
             Event::RateLimited(None),
             Event::RateLimited(Some(Duration::from_secs(7))),
@@ -228,20 +247,41 @@ mod tests {
     fn every_pair_of_events_ends_as_the_rules_say() {
         for first in events() {
             for second in events() {
+                let before = after(std::slice::from_ref(&first));
                 let health = after(&[first.clone(), second.clone()]);
-                let (before, clears) = (after(std::slice::from_ref(&first)), |event: &Event| {
-                    matches!(event, Event::Succeeded | Event::Proved | Event::Reset)
-                });
                 let expected = match &second {
-                    event if clears(event) => Healthy,
+                    Event::Succeeded(granted_at) if *granted_at == at(EARLIER) && before.outage.is_some() => Unhealthy,
+                    Event::Succeeded(_) | Event::Proved | Event::Reset => Healthy,
                     Event::Failed if before.status() == Healthy => Degraded,
                     Event::Failed | Event::RateLimited(_) => before.status(),
                     _ => Unhealthy,
                 };
                 assert_eq!(health.status(), expected, "{first:?} {second:?}");
-                assert_eq!(clears(&second), health == Health::default(), "{first:?} {second:?}");
+                let clears = match &second {
+                    Event::Proved | Event::Reset => true,
+                    Event::Succeeded(granted_at) => {
+                        before.cooling_until.is_none() && (before.outage.is_none() || *granted_at == at(LATER))
+                    }
+                    _ => false,
+                };
+                assert_eq!(clears, health == Health::default(), "{first:?} {second:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_success_ends_no_cooldown_and_one_of_an_earlier_use_shortens_no_later_one() {
+        let mut health = after(&[Event::Failed, Event::RateLimited(Some(Duration::from_secs(600)))]);
+        for granted_at in [EARLIER, 1_000, 1_001] {
+            health.on(Event::Succeeded(at(granted_at)), at(1_001));
+            assert_eq!(health.cooling(at(1_001)), Some(at(1_600)), "{granted_at}");
+            assert_eq!((health.failures, health.cooldowns), (0, 1), "{granted_at}");
+            assert_eq!(health.last_error.as_ref().unwrap().code, "rate_limited", "{granted_at}");
+        }
+        health.on(Event::Succeeded(at(EARLIER)), at(1_600));
+        assert_eq!(health.cooldowns, 1, "the next one is twice as long as the first");
+        health.on(Event::Succeeded(at(1_600)), at(1_601));
+        assert_eq!(health, Health::default());
     }
 
     #[test]
@@ -271,10 +311,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_success_clears_whatever_was_before(chosen in proptest::collection::vec(0usize..10, 0..12)) {
-            let mut all: Vec<Event> = chosen.into_iter().map(|index| events()[index].clone()).collect();
-            all.push(Event::Succeeded);
-            prop_assert_eq!(after(&all), Health::default());
+        fn a_success_clears_what_was_before_its_key_was_handed_out_and_no_outage_of_later(
+            chosen in proptest::collection::vec(0usize..11, 0..12),
+        ) {
+            let all: Vec<Event> = chosen.into_iter().map(|index| events()[index].clone()).collect();
+            let before = after(&all);
+            let mut health = before.clone();
+            health.on(Event::Succeeded(at(EARLIER)), at(1_000));
+            prop_assert_eq!((health.outage, health.cooling_until), (before.outage, before.cooling_until));
+            health.on(Event::Succeeded(at(LATER)), at(LATER));
+            prop_assert_eq!(health, Health::default());
         }
     }
 }
