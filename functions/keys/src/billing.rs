@@ -1,8 +1,8 @@
 //! Money: what providers tell of a key's balance and usage, compared with its spend limit.
 //!
 //! `keys-billing` asks every hour, `POST …/sync-billing` at once. Only what a provider told is written: an answer that
-//! failed or cannot be read changes no amount and no `billing_synced_at`. Where a provider does not tell what was spent,
-//! what the users of leases reported counts against the spend limit.
+//! failed or cannot be read changes no amount and no `billing_synced_at`. Against the spend limit counts what the provider
+//! told of the present period or what the users of leases reported, whichever is more: a provider may stop telling.
 //!
 //! The hourly job works as the monitor does, on an item of its own for each key, so that it is never in the way of what
 //! happens to the key itself.

@@ -228,6 +228,26 @@ async fn reported_costs_of_a_month_add_up_over_its_days() {
 }
 
 #[tokio::test]
+async fn reported_costs_cross_a_limit_though_the_provider_told_less_before_it_stopped_telling() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.openrouter.add_key(KEY);
+    let limit = json!({ "spend_limit_amount": 100, "spend_limit_period": "monthly", "spend_limit_action": "block" });
+    let id = create(&app, "openrouter", limit).await;
+    assert_eq!(run(&app).await["synced"], 1);
+    app.fakes.ai.openrouter.host.faults().all(Fault::Answer(Answer::status(500)));
+    let (_, lease) = acquire(&keys, "openrouter").await;
+    let report = json!({ "lease_id": lease, "outcome": "success", "cost": 5_000 });
+    let _ = keys.post(&format!("{PATH}/report"), &report).await.expect(200);
+    app.advance(HOUR);
+    assert_eq!(run(&app).await["failed"], 1);
+    let shown = get(&keys, id).await;
+    assert_eq!((&shown["cached_usage_month"], &shown["spend_limit_exceeded"]), (&json!(12.5), &json!(true)));
+    let refused = keys.post(&format!("{PATH}/acquire"), &json!({ "provider_name": "openrouter" })).await.expect(429);
+    assert_eq!(refused["detail"][0]["reason"], "spend_limit");
+}
+
+#[tokio::test]
 async fn a_sync_on_demand_asks_the_active_keys_of_a_tenant_and_adds_up_by_currency() {
     let app = TestApp::start().await;
     let keys = app.keys();

@@ -301,7 +301,8 @@ impl Key {
         self.spend_exceeded(now).then(|| limit.period.end(now))
     }
 
-    /// Compares what was spent with the limit. What the provider told of the present period counts, else `reported`.
+    /// Compares what was spent with the limit: what the provider told of the present period or what was `reported` of it,
+    /// whichever is more. What was told may be as old as the period, where the provider has not told anything since.
     pub fn judge_spend(&mut self, reported: Spent, now: Timestamp) {
         self.spend_exceeded_in = None;
         let Some(limit) = self.spend_limit else { return };
@@ -312,7 +313,7 @@ impl Key {
             Period::Daily => told.amounts.used_today,
             Period::Monthly => told.amounts.used_month,
         });
-        if told.or(reported.in_the(limit.period)).is_some_and(|spent| spent >= limit.amount) {
+        if told.into_iter().chain(reported.in_the(limit.period)).any(|spent| spent >= limit.amount) {
             self.spend_exceeded_in = Some(period);
         }
     }
