@@ -1,6 +1,7 @@
 //! Creating, changing, rotating, deleting; who may.
 
 use fakes::ai::{AiKey, Condition};
+use fakes::{Answer, Fault};
 use futures::future::join_all;
 use http::Method;
 use kit::TestApp;
@@ -53,6 +54,22 @@ async fn a_key_that_its_provider_refuses_is_not_saved_and_one_that_was_not_judge
     let created = keys.post(PATH, &wanted).await;
     assert_eq!(created.expect(201)["integration"]["id"], 1);
     assert_eq!(created.header("location"), Some("/keys/api/v1/integrations/1"));
+}
+
+#[tokio::test]
+async fn an_address_without_the_providers_call_condemns_no_key() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let nothing = json!({ "type": "error", "error": { "type": "not_found_error", "message": "Not found" } });
+    app.fakes.openai_compatible.host.faults().all(Fault::Answer(Answer::status(404).json(&nothing)));
+    let wanted = body(&app, "anthropic", "sk-ant-0123456789abcdef", &json!({}));
+    let created = keys.post(PATH, &wanted).await.expect(201)["integration"].clone();
+    let tested = keys.post_empty(&format!("{PATH}/{}/test", created["id"])).await.expect(200);
+    assert_eq!(
+        (&tested["verdict"], &tested["integration"]["health_status"]),
+        (&json!("inconclusive"), &json!("healthy"))
+    );
+    assert!(tested["message"].as_str().unwrap().contains("base_url"), "{tested}");
 }
 
 #[tokio::test]
