@@ -6,7 +6,9 @@
 //! its version.
 //!
 //! An acquisition under an idempotency key is remembered by its lease, never by its answer: that holds a credential. The
-//! nonce is derived from the idempotency key, so that even two of them at once count one use of a key once.
+//! lease is written down before the use is counted, as one that has begun, and again when it is counted. So whoever comes
+//! with the same idempotency key, be it at once or after the first request died, finds which key was chosen and by which
+//! nonce its use is known, and goes on there: it looks whether the use was counted, and counts it if not.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use shared::credentials::CredentialError;
 use shared::digest::sha256_hex;
 use shared::http::ApiError;
 use shared::table::keys::pool as places;
-use shared::table::{Index, Record, Stored, TableError};
+use shared::table::{Index, Key as Place, Record, Stored, TableError};
 use shared::telemetry::metrics;
 
 use crate::Group;
@@ -33,6 +35,10 @@ const NEXT_ROUND: Duration = Duration::from_secs(300);
 /// waits for the others'.
 pub(crate) const AT_ONCE: usize = 4;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+/// How long a request that has begun may still be at work: a little longer than the longest one.
+const AT_WORK: SignedDuration = SignedDuration::from_secs(35);
+/// Each time somebody else was quicker, so this ends.
+const TRIES: u32 = 12;
 
 /// A key that was handed out.
 #[derive(Debug)]
@@ -47,17 +53,49 @@ pub struct Grant {
     pub secrets: Secrets,
 }
 
-/// What an acquisition under an idempotency key came to.
+/// What an acquisition under an idempotency key came to, or has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     lease: String,
     provider: String,
     at: Timestamp,
+    /// True until the use is known to be counted.
+    #[serde(default)]
+    begun: bool,
 }
 
 impl Record for Remembered {
     fn index(&self) -> Index {
         Index { expires_at: self.at.saturating_add(REMEMBERED).ok(), ..Index::default() }
+    }
+}
+
+impl Remembered {
+    /// Its lease, if the same was asked for.
+    fn lease_for(&self, provider: &str) -> Result<Lease, ApiError> {
+        if self.provider != provider {
+            return Err(ApiError::conflict(
+                "This Idempotency-Key was used with another request. Use a new key for a new request.",
+            ));
+        }
+        Lease::parse(&self.lease).ok_or_else(|| ApiError::internal("a lease cannot be read"))
+    }
+}
+
+/// An idempotency key under which nothing has been handed out yet.
+struct Claim {
+    place: Place,
+    provider: String,
+    /// The version of its record, if there is one.
+    version: Option<u64>,
+    /// The lease of an earlier request, or of one that is at work now.
+    begun: Option<Lease>,
+}
+
+impl Claim {
+    /// The lease that was begun for this key a moment ago, whose use may be about to be counted.
+    fn at_work(&self, id: KeyId, now: Timestamp) -> Option<Lease> {
+        self.begun.clone().filter(|begun| begun.id == id && now.duration_since(begun.granted_at) < AT_WORK)
     }
 }
 
@@ -67,7 +105,7 @@ impl Group {
     /// # Errors
     /// [`ApiError::NotFound`] if the tenant has no key of this provider, [`ApiError::NoneFree`] if none can be used now.
     pub async fn acquire(&self, tenant: &Tenant, provider: &str) -> Result<Grant, ApiError> {
-        self.grant(tenant, provider, self.platform.ids.bytes()).await
+        self.grant(tenant, provider, None).await?.ok_or_else(|| TableError::Contended.into())
     }
 
     /// The same under an idempotency key: asked again within a day it gives the same lease and counts nothing.
@@ -80,62 +118,75 @@ impl Group {
         provider: &str,
         idempotency_key: &str,
     ) -> Result<Grant, ApiError> {
-        let table = &self.platform.table;
         let place = places::acquisition(tenant, &sha256_hex(idempotency_key.as_bytes()));
-        let now = self.platform.ids.now();
-        let expired = match table.get::<Remembered>(&place).await {
-            Ok(Stored { record, .. }) if now.duration_since(record.at) < REMEMBERED => {
-                return self.again(tenant, provider, &record).await;
+        for attempt in 0..TRIES {
+            let now = self.platform.ids.now();
+            let mut claim = Claim { place: place.clone(), provider: provider.to_owned(), version: None, begun: None };
+            match self.platform.table.get::<Remembered>(&place).await {
+                Ok(Stored { record, version }) => {
+                    claim.version = Some(version);
+                    if now.duration_since(record.at) < REMEMBERED {
+                        let lease = record.lease_for(provider)?;
+                        if !record.begun {
+                            return self.again(tenant, lease).await;
+                        }
+                        claim.begun = Some(lease).filter(|lease| now < lease.expires_at());
+                    }
+                }
+                Err(TableError::Missing) => {}
+                Err(error) => return Err(error.into()),
             }
-            Ok(stored) => Some(stored.version),
-            Err(TableError::Missing) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let nonce = Lease::nonce_of(self.platform.signing_key().await?, tenant, idempotency_key);
-        let grant = self.grant(tenant, provider, nonce).await?;
-        let remembered = Remembered { lease: grant.lease.to_string(), provider: provider.to_owned(), at: now };
-        let written = match expired {
-            Some(version) => table.replace(&place, remembered, version).await,
-            None => table.create(&place, remembered, self.platform.ids.uuid()).await,
-        };
-        match written {
-            Ok(_) => Ok(grant),
-            // The same acquisition was under way elsewhere, and that one counts.
-            Err(TableError::Exists | TableError::Contended) => {
-                let record = table.get::<Remembered>(&place).await?.record;
-                self.again(tenant, provider, &record).await
+            if let Some(grant) = self.grant(tenant, provider, Some(&mut claim)).await? {
+                return Ok(grant);
             }
-            Err(error) => Err(error.into()),
+            self.platform.table.pause(attempt).await;
         }
+        Err(TableError::Contended.into())
     }
 
-    async fn again(&self, tenant: &Tenant, provider: &str, remembered: &Remembered) -> Result<Grant, ApiError> {
-        if remembered.provider != provider {
-            return Err(ApiError::conflict(
-                "This Idempotency-Key was used with another request. Use a new key for a new request.",
-            ));
-        }
-        let lease = Lease::parse(&remembered.lease).ok_or_else(|| ApiError::internal("a lease cannot be read"))?;
+    async fn again(&self, tenant: &Tenant, lease: Lease) -> Result<Grant, ApiError> {
         let (key, secrets) = self.keys.open(tenant, lease.id).await?;
         let usage = self.keys.usage(tenant, &key).await?;
         Ok(Grant { lease, key, usage, secrets })
     }
 
-    async fn grant(&self, tenant: &Tenant, provider: &str, nonce: [u8; Lease::NONCE]) -> Result<Grant, ApiError> {
+    /// Nothing where another request under the same idempotency key was quicker.
+    async fn grant(
+        &self,
+        tenant: &Tenant,
+        provider: &str,
+        mut claim: Option<&mut Claim>,
+    ) -> Result<Option<Grant>, ApiError> {
         let _turn = self.turns.acquire().await.map_err(ApiError::internal)?;
-        let now = self.platform.ids.now();
         let Pool { keys, usage } = self.keys.pool(tenant, provider).await?;
         if keys.is_empty() {
             metrics::denied("no_key");
             return Err(ApiError::NotFound { what: "Integration" });
         }
+        if let Some(claim) = claim.as_deref_mut()
+            && let Some((lease, key)) = self.counted(tenant, claim, &keys).await?
+        {
+            let usage = usage.get(&key.id).copied().unwrap_or_default();
+            return self.hand_out(tenant, key, usage, lease, Some(claim)).await;
+        }
+        let now = self.platform.ids.now();
         let choice = choose(&keys, |id| usage.get(&id).copied().unwrap_or_default(), now);
-        let mut passed_over = choice.passed_over;
-        for id in choice.candidates {
+        let (mut candidates, mut passed_over) = (choice.candidates, choice.passed_over);
+        let at_work = |id: KeyId, claim: Option<&Claim>| claim.and_then(|claim| claim.at_work(id, now));
+        candidates.sort_by_key(|id| at_work(*id, claim.as_deref()).is_none());
+        for id in candidates {
             let Some(key) = keys.iter().find(|key| key.id == id) else { continue };
             let seen = usage.get(&id).copied().unwrap_or_default();
-            match self.keys.count(tenant, key, seen, &nonce, now).await? {
-                Counted::Granted(usage) => return self.hand_out(tenant, key.clone(), usage, nonce, now).await,
+            let (begun, nonce) = (at_work(id, claim.as_deref()), self.platform.ids.bytes());
+            let is_new = begun.is_none();
+            let lease = begun.unwrap_or(Lease { id, revision: key.revision, granted_at: now, nonce });
+            if let Some(claim) = claim.as_deref_mut().filter(|_| is_new)
+                && !self.note(claim, &lease, true).await?
+            {
+                return Ok(None);
+            }
+            match self.keys.count(tenant, key, seen, &lease.nonce, now).await? {
+                Counted::Granted(usage) => return self.hand_out(tenant, key.clone(), usage, lease, claim).await,
                 Counted::Refused(usage) => passed_over.extend(objection(key, &usage, now)),
                 Counted::Busy => passed_over.push(busy(id, now)),
                 Counted::Gone => {}
@@ -146,22 +197,54 @@ impl Group {
         Err(none_free(provider, &keys, &passed_over, now))
     }
 
+    /// The lease that was begun, and its key, if its use has been counted.
+    async fn counted(&self, tenant: &Tenant, claim: &Claim, keys: &[Key]) -> Result<Option<(Lease, Key)>, ApiError> {
+        let Some(lease) = &claim.begun else { return Ok(None) };
+        let Some(key) = keys.iter().find(|key| key.id == lease.id) else { return Ok(None) };
+        let is_counted = self.keys.was_counted(tenant, key.id, &lease.nonce).await?;
+        Ok(is_counted.then(|| (lease.clone(), key.clone())))
+    }
+
+    /// Writes what has begun, or what it has come to. False where another request under the same key was quicker.
+    async fn note(&self, claim: &mut Claim, lease: &Lease, begun: bool) -> Result<bool, TableError> {
+        let (table, ids) = (&self.platform.table, &self.platform.ids);
+        let (lease, provider) = (lease.to_string(), claim.provider.clone());
+        let record = Remembered { lease, provider, at: ids.now(), begun };
+        let written = match claim.version {
+            Some(version) => table.replace(&claim.place, record, version).await,
+            None => table.create(&claim.place, record, ids.uuid()).await,
+        };
+        match written {
+            Ok(stored) => {
+                claim.version = Some(stored.version);
+                Ok(true)
+            }
+            Err(TableError::Exists | TableError::Contended) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn hand_out(
         &self,
         tenant: &Tenant,
         key: Key,
         usage: Usage,
-        nonce: [u8; Lease::NONCE],
-        now: Timestamp,
-    ) -> Result<Grant, ApiError> {
+        lease: Lease,
+        claim: Option<&mut Claim>,
+    ) -> Result<Option<Grant>, ApiError> {
         let (key, secrets) = match self.keys.secrets(tenant, &key).await {
             Ok(secrets) => (key, secrets),
             // Rotated since it was read.
             Err(CredentialError::Missing) => self.keys.open(tenant, key.id).await?,
             Err(error) => return Err(error.into()),
         };
-        let lease = Lease { id: key.id, revision: key.revision, granted_at: now, nonce };
-        Ok(Grant { lease, key, usage, secrets })
+        let lease = Lease { revision: key.revision, ..lease };
+        if let Some(claim) = claim
+            && !self.note(claim, &lease, false).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Grant { lease, key, usage, secrets }))
     }
 }
 

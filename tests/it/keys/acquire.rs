@@ -1,5 +1,7 @@
 //! `POST /api/v1/integrations/acquire`: never over a limit, none lost.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use keys::Group;
 use kit::{Answer, TestApp};
@@ -193,4 +195,21 @@ async fn the_same_idempotency_key_gives_the_same_lease_and_counts_once() {
     assert_eq!(get(&app.keys(), id).await["daily_count"], 1);
     assert!(!app.all_items().await.contains("sk-0123456789abcdef"));
     let _ = keys.post(&path, &json!({ "provider_name": "two" })).await.expect(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_at_once_under_one_idempotency_key_count_once_in_a_pool_of_several_keys() {
+    let app = TestApp::start().await;
+    for _ in 0..3 {
+        create(&app, "one", "sk-0123456789abcdef", json!({ "minute_limit": 1 })).await;
+    }
+    let keys = app.keys().header("idempotency-key", "a job of mine");
+    let body = json!({ "provider_name": "one" });
+    let path = format!("{PATH}/acquire");
+    let answers = join_all((0..8).map(|_| keys.post(&path, &body))).await;
+    let leases: BTreeSet<String> = answers.iter().map(|answer| answer.str("/lease_id")).collect();
+    assert_eq!(leases.len(), 1, "{leases:?}");
+    let listed = app.keys().get(PATH).await.expect(200);
+    let counted = listed["integrations"].as_array().unwrap().iter().map(|key| key["daily_count"].as_u64().unwrap());
+    assert_eq!(counted.sum::<u64>(), 1);
 }

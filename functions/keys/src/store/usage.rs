@@ -17,8 +17,8 @@
 //! its lease's nonce in a set, and requires that it is not there yet: repeating an update whose answer was lost either
 //! counts, or fails and shows the nonce, which means that it had counted. The sets are four, one for each slot of four
 //! seconds in turn; an update clears the two that are next, so that the item stays small, and every attempt at one use
-//! works on the slot in which it began, which stays for four seconds at the least: longer than we try. A repeated request,
-//! whose nonce is that of its idempotency key, looks into the slot before its own too.
+//! works on the slot in which it began, which stays for four seconds at the least: longer than we try. A request that goes
+//! on with what another one began, under its nonce, looks into the slot before its own too.
 //!
 //! **How often.** DynamoDB takes about a thousand units of writes a second to one item, and an update costs a unit for each
 //! KiB of it. The nonces of four to eight seconds are in it, eight bytes each: so about 140 uses a second of one key. Where
@@ -47,6 +47,8 @@ use crate::model::{Key, KeyId, Usage, day_of_minute, first_minute_of_day, object
 
 /// What is read of a usage item: the nonces are of no use to a reader.
 pub(super) const PROJECTION: &str = "pk, at_minute, minute_count, day_count, last_used_at, generation";
+/// The sets of nonces, all of them.
+const NONCES: &str = "r0, r1, r2, r3";
 /// How long a day's record is kept.
 pub(super) const HISTORY: SignedDuration = SignedDuration::from_hours(400 * 24);
 const SLOT_SECONDS: i64 = 4;
@@ -198,6 +200,20 @@ impl Keys {
         Err(TableError::Contended)
     }
 
+    /// True if a use of this name was counted a moment ago. Its nonce stays for four seconds at the least, and from then on
+    /// until the key's next use.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn was_counted(&self, tenant: &Tenant, id: KeyId, nonce: &[u8]) -> Result<bool, TableError> {
+        let get = self.table.client().get_item().table_name(self.table.name());
+        let get = get.set_key(Some(pool::usage(tenant, &id.sort()).attributes())).consistent_read(true);
+        let get = get.projection_expression(NONCES).return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let item = get.send().await.map_err(refine)?.item.unwrap_or_default();
+        let nonce = Blob::new(nonce);
+        Ok(item.values().filter_map(|nonces| nonces.as_bs().ok()).any(|nonces| nonces.contains(&nonce)))
+    }
+
     /// Writes a finished day's uses into its record. The update that starts the next day requires these very counts, so
     /// what was written last is right.
     async fn keep_day(&self, tenant: &Tenant, id: KeyId, usage: &Usage) -> Result<(), TableError> {
@@ -290,7 +306,7 @@ impl Use {
             (":nonce".to_owned(), AttributeValue::B(nonce.clone())),
             (":nonces".to_owned(), AttributeValue::Bs(vec![nonce.clone()])),
         ]);
-        // In the slot before too: a request that died may be repeated, and its nonce is that of its idempotency key.
+        // In the slot before too: a request may go on with what one that died has begun, under its nonce.
         let mut conditions = vec![format!("NOT contains({present}, :nonce) AND NOT contains({before}, :nonce)")];
         let below = |name: &str, limit: Option<u64>, conditions: &mut Vec<String>, values: &mut Item| {
             if let Some(limit) = limit {
