@@ -2,8 +2,8 @@
 //!
 //! Once the pool is known, an acquisition is one BatchGetItem (the live usage of the provider's keys and the pool's
 //! generation; of more than 99 keys, one for each hundred items) and one conditional UpdateItem; a key that turns out to be
-//! full costs one more. The credential comes from memory, by
-//! its version.
+//! full costs one more. The credential is read before the use is counted, from memory by its version where it is there; a
+//! key whose credential cannot be read is passed over.
 //!
 //! An acquisition under an idempotency key is remembered by its lease, never by its answer: that holds a credential. The
 //! lease is written down before the use is counted, as one that has begun, and again when it is counted. So whoever comes
@@ -15,7 +15,6 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
-use shared::credentials::CredentialError;
 use shared::digest::sha256_hex;
 use shared::http::ApiError;
 use shared::table::keys::pool as places;
@@ -26,7 +25,7 @@ use crate::Group;
 use crate::lease::Lease;
 use crate::model::{Key, KeyId, PassedOver, Reason, Usage, choose, earliest, main_reason, objection};
 use crate::providers::Secrets;
-use crate::store::{Counted, Pool};
+use crate::store::{Counted, Opened, Pool};
 
 /// When to ask again where nothing ends by itself: the monitor's next round.
 const NEXT_ROUND: Duration = Duration::from_secs(300);
@@ -164,10 +163,11 @@ impl Group {
             return Err(ApiError::NotFound { what: "Integration" });
         }
         if let Some(claim) = claim.as_deref_mut()
-            && let Some((lease, key)) = self.counted(tenant, claim, &keys).await?
+            && let Some(lease) = self.counted(tenant, claim).await?
         {
-            let usage = usage.get(&key.id).copied().unwrap_or_default();
-            return self.hand_out(tenant, key, usage, lease, Some(claim)).await;
+            let (key, secrets) = self.keys.open(tenant, lease.id).await?;
+            let usage = self.keys.usage(tenant, &key).await?;
+            return self.hand_out(Grant { lease, key, usage, secrets }, Some(claim)).await;
         }
         let now = self.platform.ids.now();
         let choice = choose(&keys, |id| usage.get(&id).copied().unwrap_or_default(), now);
@@ -176,6 +176,15 @@ impl Group {
         candidates.sort_by_key(|id| at_work(*id, claim.as_deref()).is_none());
         for id in candidates {
             let Some(key) = keys.iter().find(|key| key.id == id) else { continue };
+            // Before anything is counted: a use of a key that cannot be handed out is none.
+            let (key, secrets) = match self.keys.open_known(tenant, key).await? {
+                Opened::Whole(key, secrets) => (key, secrets),
+                Opened::Unreadable => {
+                    passed_over.push(PassedOver { id, reason: Reason::Unreadable, free_at: None });
+                    continue;
+                }
+                Opened::Gone => continue,
+            };
             let seen = usage.get(&id).copied().unwrap_or_default();
             let (begun, nonce) = (at_work(id, claim.as_deref()), self.platform.ids.bytes());
             let is_new = begun.is_none();
@@ -185,9 +194,9 @@ impl Group {
             {
                 return Ok(None);
             }
-            match self.keys.count(tenant, key, seen, &lease.nonce, now).await? {
-                Counted::Granted(usage) => return self.hand_out(tenant, key.clone(), usage, lease, claim).await,
-                Counted::Refused(usage) => passed_over.extend(objection(key, &usage, now)),
+            match self.keys.count(tenant, &key, seen, &lease.nonce, now).await? {
+                Counted::Granted(usage) => return self.hand_out(Grant { lease, key, usage, secrets }, claim).await,
+                Counted::Refused(usage) => passed_over.extend(objection(&key, &usage, now)),
                 Counted::Busy => passed_over.push(busy(id, now)),
                 Counted::Gone => {}
             }
@@ -197,12 +206,11 @@ impl Group {
         Err(none_free(provider, &keys, &passed_over, now))
     }
 
-    /// The lease that was begun, and its key, if its use has been counted.
-    async fn counted(&self, tenant: &Tenant, claim: &Claim, keys: &[Key]) -> Result<Option<(Lease, Key)>, ApiError> {
+    /// The lease that was begun, if its use has been counted.
+    async fn counted(&self, tenant: &Tenant, claim: &Claim) -> Result<Option<Lease>, TableError> {
         let Some(lease) = &claim.begun else { return Ok(None) };
-        let Some(key) = keys.iter().find(|key| key.id == lease.id) else { return Ok(None) };
-        let is_counted = self.keys.was_counted(tenant, key.id, &lease.nonce).await?;
-        Ok(is_counted.then(|| (lease.clone(), key.clone())))
+        let is_counted = self.keys.was_counted(tenant, lease.id, &lease.nonce).await?;
+        Ok(is_counted.then(|| lease.clone()))
     }
 
     /// Writes what has begun, or what it has come to. False where another request under the same key was quicker.
@@ -224,27 +232,15 @@ impl Group {
         }
     }
 
-    async fn hand_out(
-        &self,
-        tenant: &Tenant,
-        key: Key,
-        usage: Usage,
-        lease: Lease,
-        claim: Option<&mut Claim>,
-    ) -> Result<Option<Grant>, ApiError> {
-        let (key, secrets) = match self.keys.secrets(tenant, &key).await {
-            Ok(secrets) => (key, secrets),
-            // Rotated since it was read.
-            Err(CredentialError::Missing) => self.keys.open(tenant, key.id).await?,
-            Err(error) => return Err(error.into()),
-        };
-        let lease = Lease { revision: key.revision, ..lease };
+    /// Hands out what was counted, under the revision of the credential that it holds.
+    async fn hand_out(&self, grant: Grant, claim: Option<&mut Claim>) -> Result<Option<Grant>, ApiError> {
+        let lease = Lease { revision: grant.key.revision, ..grant.lease };
         if let Some(claim) = claim
             && !self.note(claim, &lease, false).await?
         {
             return Ok(None);
         }
-        Ok(Some(Grant { lease, key, usage, secrets }))
+        Ok(Some(Grant { lease, ..grant }))
     }
 }
 

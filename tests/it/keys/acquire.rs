@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use keys::Group;
+use kit::fault_proxy::Fault;
 use kit::{Answer, TestApp};
 use serde_json::{Value, json};
 use shared::auth::Tenant;
@@ -212,4 +213,33 @@ async fn requests_at_once_under_one_idempotency_key_count_once_in_a_pool_of_seve
     let listed = app.keys().get(PATH).await.expect(200);
     let counted = listed["integrations"].as_array().unwrap().iter().map(|key| key["daily_count"].as_u64().unwrap());
     assert_eq!(counted.sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_key_whose_credential_is_lost_is_passed_over_and_not_counted() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let lost = create(&app, "one", "sk-0123456789abcdef", json!({ "is_primary": true })).await;
+    let name = app.secret_names().await.remove(0);
+    app.secrets.delete_secret().secret_id(name).force_delete_without_recovery(true).send().await.unwrap();
+    // Longer than a credential is remembered.
+    app.advance(61);
+    let path = format!("{PATH}/acquire");
+    let refused = keys.post(&path, &json!({ "provider_name": "one" })).await.expect(429);
+    assert_eq!(
+        (&refused["detail"][0]["reason"], &refused["detail"][0]["available_at"]),
+        (&json!("unreadable"), &Value::Null)
+    );
+    let whole = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    for key in ["first", "second"] {
+        let keys = keys.clone().header("idempotency-key", key);
+        assert_eq!(acquire(&keys, "one").await.0, whole);
+    }
+    assert_eq!(get(&keys, lost).await["daily_count"], 0);
+    assert_eq!(get(&keys, whole).await["daily_count"], 2);
+    // Secrets Manager's own trouble is no fault of the key's.
+    app.advance(61);
+    app.proxy.inject(Fault::ServerError).on("GetSecretValue").always();
+    let _ = keys.post(&path, &json!({ "provider_name": "one" })).await.expect(500);
+    assert_eq!(get(&keys, whole).await["daily_count"], 2);
 }

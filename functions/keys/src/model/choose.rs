@@ -77,6 +77,8 @@ pub enum Reason {
     MinuteLimit,
     /// It is used more often than its uses can be counted.
     Busy,
+    /// Its stored credential cannot be read.
+    Unreadable,
 }
 
 impl Reason {
@@ -91,6 +93,7 @@ impl Reason {
             Self::DailyLimit => "daily_limit",
             Self::MinuteLimit => "minute_limit",
             Self::Busy => "busy",
+            Self::Unreadable => "unreadable",
         }
     }
 }
