@@ -23,7 +23,7 @@ use shared::telemetry::metrics;
 
 use crate::Group;
 use crate::lease::Lease;
-use crate::model::{Key, KeyId, PassedOver, Reason, Usage, choose, earliest, main_reason, objection};
+use crate::model::{HealthStatus, Key, KeyId, PassedOver, Reason, Usage, choose, earliest, main_reason, objection};
 use crate::providers::Secrets;
 use crate::store::{Counted, Opened, Pool};
 
@@ -50,6 +50,17 @@ pub struct Grant {
     pub usage: Usage,
     /// Its credential.
     pub secrets: Secrets,
+    /// True if it was handed out before, under the same idempotency key.
+    pub replayed: bool,
+}
+
+/// What a key is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Whose key.
+    pub provider: &'a str,
+    /// For which model; chooses nothing.
+    pub model: Option<&'a str>,
 }
 
 /// What an acquisition under an idempotency key came to, or has begun.
@@ -57,6 +68,8 @@ pub struct Grant {
 struct Remembered {
     lease: String,
     provider: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
     at: Timestamp,
     /// True until the use is known to be counted.
     #[serde(default)]
@@ -71,8 +84,8 @@ impl Record for Remembered {
 
 impl Remembered {
     /// Its lease, if the same was asked for.
-    fn lease_for(&self, provider: &str) -> Result<Lease, ApiError> {
-        if self.provider != provider {
+    fn lease_for(&self, wanted: Wanted<'_>) -> Result<Lease, ApiError> {
+        if wanted != (Wanted { provider: &self.provider, model: self.model.as_deref() }) {
             return Err(ApiError::conflict(
                 "This Idempotency-Key was used with another request. Use a new key for a new request.",
             ));
@@ -82,16 +95,16 @@ impl Remembered {
 }
 
 /// An idempotency key under which nothing has been handed out yet.
-struct Claim {
+struct Claim<'a> {
     place: Place,
-    provider: String,
+    wanted: Wanted<'a>,
     /// The version of its record, if there is one.
     version: Option<u64>,
     /// The lease of an earlier request, or of one that is at work now.
     begun: Option<Lease>,
 }
 
-impl Claim {
+impl Claim<'_> {
     /// The lease that was begun for this key a moment ago, whose use may be about to be counted.
     fn at_work(&self, id: KeyId, now: Timestamp) -> Option<Lease> {
         self.begun.clone().filter(|begun| begun.id == id && now.duration_since(begun.granted_at) < AT_WORK)
@@ -110,22 +123,22 @@ impl Group {
     /// The same under an idempotency key: asked again within a day it gives the same lease and counts nothing.
     ///
     /// # Errors
-    /// Also [`ApiError::Conflict`] if the key was used for another provider.
+    /// Also [`ApiError::Conflict`] if the key was used with another request, or what was handed out cannot be used any more.
     pub async fn acquire_once(
         &self,
         tenant: &Tenant,
-        provider: &str,
+        wanted: Wanted<'_>,
         idempotency_key: &str,
     ) -> Result<Grant, ApiError> {
         let place = places::acquisition(tenant, &sha256_hex(idempotency_key.as_bytes()));
         for attempt in 0..TRIES {
             let now = self.platform.ids.now();
-            let mut claim = Claim { place: place.clone(), provider: provider.to_owned(), version: None, begun: None };
+            let mut claim = Claim { place: place.clone(), wanted, version: None, begun: None };
             match self.platform.table.get::<Remembered>(&place).await {
                 Ok(Stored { record, version }) => {
                     claim.version = Some(version);
                     if now.duration_since(record.at) < REMEMBERED {
-                        let lease = record.lease_for(provider)?;
+                        let lease = record.lease_for(wanted)?;
                         if !record.begun {
                             return self.again(tenant, lease).await;
                         }
@@ -135,7 +148,7 @@ impl Group {
                 Err(TableError::Missing) => {}
                 Err(error) => return Err(error.into()),
             }
-            if let Some(grant) = self.grant(tenant, provider, Some(&mut claim)).await? {
+            if let Some(grant) = self.grant(tenant, wanted.provider, Some(&mut claim)).await? {
                 return Ok(grant);
             }
             self.platform.table.pause(attempt).await;
@@ -143,10 +156,17 @@ impl Group {
         Err(TableError::Contended.into())
     }
 
+    /// What was handed out, once more; not where its owner or its provider has taken it back since.
     async fn again(&self, tenant: &Tenant, lease: Lease) -> Result<Grant, ApiError> {
         let (key, secrets) = self.keys.open(tenant, lease.id).await?;
+        if is_taken_back(&key) || key.revision != lease.revision {
+            return Err(ApiError::conflict(
+                "The key that was handed out under this Idempotency-Key has been switched off, rotated or found not to work \
+                 since. Use a new key for a new request.",
+            ));
+        }
         let usage = self.keys.usage(tenant, &key).await?;
-        Ok(Grant { lease, key, usage, secrets })
+        Ok(Grant { lease, key, usage, secrets, replayed: true })
     }
 
     /// Nothing where another request under the same idempotency key was quicker.
@@ -154,7 +174,7 @@ impl Group {
         &self,
         tenant: &Tenant,
         provider: &str,
-        mut claim: Option<&mut Claim>,
+        mut claim: Option<&mut Claim<'_>>,
     ) -> Result<Option<Grant>, ApiError> {
         let _turn = self.turns.acquire().await.map_err(ApiError::internal)?;
         let Pool { keys, usage } = self.keys.pool(tenant, provider).await?;
@@ -166,13 +186,15 @@ impl Group {
             && let Some(lease) = self.counted(tenant, claim).await?
         {
             let (key, secrets) = self.keys.open(tenant, lease.id).await?;
-            let usage = self.keys.usage(tenant, &key).await?;
-            return self.hand_out(Grant { lease, key, usage, secrets }, Some(claim)).await;
+            if !is_taken_back(&key) {
+                let usage = self.keys.usage(tenant, &key).await?;
+                return self.hand_out(Grant { lease, key, usage, secrets, replayed: false }, Some(claim)).await;
+            }
         }
         let now = self.platform.ids.now();
         let choice = choose(&keys, |id| usage.get(&id).copied().unwrap_or_default(), now);
         let (mut candidates, mut passed_over) = (choice.candidates, choice.passed_over);
-        let at_work = |id: KeyId, claim: Option<&Claim>| claim.and_then(|claim| claim.at_work(id, now));
+        let at_work = |id: KeyId, claim: Option<&Claim<'_>>| claim.and_then(|claim| claim.at_work(id, now));
         candidates.sort_by_key(|id| at_work(*id, claim.as_deref()).is_none());
         for id in candidates {
             let Some(key) = keys.iter().find(|key| key.id == id) else { continue };
@@ -195,7 +217,10 @@ impl Group {
                 return Ok(None);
             }
             match self.keys.count(tenant, &key, seen, &lease.nonce, now).await? {
-                Counted::Granted(usage) => return self.hand_out(Grant { lease, key, usage, secrets }, claim).await,
+                Counted::Granted(usage) => {
+                    let grant = Grant { lease, key, usage, secrets, replayed: false };
+                    return self.hand_out(grant, claim).await;
+                }
                 Counted::Refused(usage) => passed_over.extend(objection(&key, &usage, now)),
                 Counted::Busy => passed_over.push(busy(id, now)),
                 Counted::Gone => {}
@@ -207,17 +232,18 @@ impl Group {
     }
 
     /// The lease that was begun, if its use has been counted.
-    async fn counted(&self, tenant: &Tenant, claim: &Claim) -> Result<Option<Lease>, TableError> {
+    async fn counted(&self, tenant: &Tenant, claim: &Claim<'_>) -> Result<Option<Lease>, TableError> {
         let Some(lease) = &claim.begun else { return Ok(None) };
         let is_counted = self.keys.was_counted(tenant, lease.id, &lease.nonce).await?;
         Ok(is_counted.then(|| lease.clone()))
     }
 
     /// Writes what has begun, or what it has come to. False where another request under the same key was quicker.
-    async fn note(&self, claim: &mut Claim, lease: &Lease, begun: bool) -> Result<bool, TableError> {
+    async fn note(&self, claim: &mut Claim<'_>, lease: &Lease, begun: bool) -> Result<bool, TableError> {
         let (table, ids) = (&self.platform.table, &self.platform.ids);
-        let (lease, provider) = (lease.to_string(), claim.provider.clone());
-        let record = Remembered { lease, provider, at: ids.now(), begun };
+        let Wanted { provider, model } = claim.wanted;
+        let (provider, model) = (provider.to_owned(), model.map(str::to_owned));
+        let record = Remembered { lease: lease.to_string(), provider, model, at: ids.now(), begun };
         let written = match claim.version {
             Some(version) => table.replace(&claim.place, record, version).await,
             None => table.create(&claim.place, record, ids.uuid()).await,
@@ -233,7 +259,7 @@ impl Group {
     }
 
     /// Hands out what was counted, under the revision of the credential that it holds.
-    async fn hand_out(&self, grant: Grant, claim: Option<&mut Claim>) -> Result<Option<Grant>, ApiError> {
+    async fn hand_out(&self, grant: Grant, claim: Option<&mut Claim<'_>>) -> Result<Option<Grant>, ApiError> {
         let lease = Lease { revision: grant.key.revision, ..grant.lease };
         if let Some(claim) = claim
             && !self.note(claim, &lease, false).await?
@@ -242,6 +268,11 @@ impl Group {
         }
         Ok(Some(Grant { lease, ..grant }))
     }
+}
+
+/// True for a key that is to be given to nobody, whatever its limits.
+fn is_taken_back(key: &Key) -> bool {
+    !key.is_active || key.health.status() == HealthStatus::Unhealthy
 }
 
 /// A key whose uses cannot be counted just now, because there are too many of them.

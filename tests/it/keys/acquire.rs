@@ -195,7 +195,40 @@ async fn the_same_idempotency_key_gives_the_same_lease_and_counts_once() {
     assert_eq!(first.str("/expires_at"), second.str("/expires_at"));
     assert_eq!(get(&app.keys(), id).await["daily_count"], 1);
     assert!(!app.all_items().await.contains("sk-0123456789abcdef"));
-    let _ = keys.post(&path, &json!({ "provider_name": "two" })).await.expect(409);
+    let replayed = [&first, &second].map(|answer| answer.header("idempotent-replayed"));
+    assert_eq!(replayed, [None, Some("true")]);
+    for another in [json!({ "provider_name": "two" }), json!({ "provider_name": "one", "model": "tiny" })] {
+        let _ = keys.post(&path, &another).await.expect(409);
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_since_is_not_handed_out_under_the_same_idempotency_key() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let path = format!("{PATH}/acquire");
+    let body = json!({ "provider_name": "one" });
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    app.fakes.openai_compatible.add_key("sk-9876543210abcdef");
+    let once = keys.clone().header("idempotency-key", "a job of mine");
+    let first = once.post(&path, &body).await;
+    let _ = first.expect(200);
+
+    let _ = keys.patch(&format!("{PATH}/{id}"), &json!({ "is_active": false })).await.expect(200);
+    let _ = once.post(&path, &body).await.expect(409);
+    let _ = keys.patch(&format!("{PATH}/{id}"), &json!({ "is_active": true })).await.expect(200);
+    assert_eq!(once.post(&path, &body).await.str("/lease_id"), first.str("/lease_id"), "it is as it was");
+
+    app.fakes.openai_compatible.revoke_key("sk-0123456789abcdef");
+    let _ = keys.post_empty(&format!("{PATH}/{id}/test")).await.expect(200);
+    let _ = once.post(&path, &body).await.expect(409);
+
+    let rotated = json!({ "credentials": { "api_key": "sk-9876543210abcdef" } });
+    let _ = keys.post(&format!("{PATH}/{id}/rotate"), &rotated).await.expect(200);
+    let refused = once.post(&path, &body).await;
+    assert!(refused.expect(409)["detail"].is_string() && !refused.text.contains("sk-"), "{}", refused.text);
+    let again = keys.clone().header("idempotency-key", "another").post(&path, &body).await;
+    assert_eq!(again.str("/credentials/api_key"), "sk-9876543210abcdef");
 }
 
 #[tokio::test(flavor = "multi_thread")]
