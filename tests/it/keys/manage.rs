@@ -3,8 +3,9 @@
 use fakes::ai::{AiKey, Condition};
 use fakes::{Answer, Fault};
 use futures::future::join_all;
-use http::Method;
+use http::{Method, StatusCode};
 use kit::TestApp;
+use kit::fault_proxy::Fault as ProxyFault;
 use serde_json::{Value, json};
 
 use super::{PATH, acquire, body, create, get, report};
@@ -125,6 +126,29 @@ async fn there_is_never_a_second_primary() {
     assert_eq!(listed["integrations"][0]["id"], other);
     assert_eq!(listed["integrations"][1]["is_primary"], false);
     assert_eq!(acquire(&keys, "one").await.0, other);
+}
+
+#[tokio::test]
+async fn a_creation_waits_while_anothers_transaction_has_the_counter_or_the_pool() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    // The embedded table lets nothing meet a transaction; DynamoDB refuses what does, in one of two ways.
+    let refusal = |kind: &str, reasons: Value| {
+        let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+        let body =
+            json!({ "__type": kind, "message": "Transaction is ongoing for the item", "CancellationReasons": reasons });
+        ProxyFault::Status(StatusCode::BAD_REQUEST, body.to_string())
+    };
+    let takes_an_id = |body: &Value| body["UpdateExpression"] == "ADD last_id :one";
+    let conflict = refusal("TransactionConflictException", Value::Null);
+    let counter = app.proxy.inject(conflict).on("UpdateItem").when(takes_an_id).times(3);
+    let cancelled =
+        refusal("TransactionCanceledException", json!([{ "Code": "None" }, { "Code": "TransactionConflict" }]));
+    let pool = app.proxy.inject(cancelled).on("TransactWriteItems").times(3);
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({ "is_primary": true })).await;
+    assert_eq!((counter.strikes(), pool.strikes()), (3, 3));
+    let listed = keys.get(PATH).await.expect(200);
+    assert_eq!((&listed["total"], &listed["integrations"][0]["id"]), (&json!(1), &json!(id)));
 }
 
 #[tokio::test]

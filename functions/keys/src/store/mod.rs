@@ -435,22 +435,32 @@ impl Keys {
         Err(TableError::Contended.into())
     }
 
-    /// Takes the next id. One that is taken and not used is a gap.
+    /// Takes the next id, again while transactions that create or delete a key have the counter. One that is taken and not
+    /// used is a gap.
     async fn next_id(&self, tenant: &Tenant) -> Result<KeyId, ApiError> {
-        let counted = self
-            .table
-            .client()
-            .update_item()
-            .table_name(self.table.name())
-            .set_key(Some(pool::counter(tenant).attributes()))
-            .update_expression("ADD last_id :one")
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::UpdatedNew)
-            .send()
-            .await
-            .map_err(refine)?;
-        let last = counted.attributes.as_ref().and_then(|attributes| whole(attributes, "last_id"));
-        last.and_then(KeyId::new).ok_or_else(|| ApiError::internal("the counter of keys cannot be read"))
+        for attempt in 0..TRIES {
+            let update = self
+                .table
+                .client()
+                .update_item()
+                .table_name(self.table.name())
+                .set_key(Some(pool::counter(tenant).attributes()))
+                .update_expression("ADD last_id :one")
+                .expression_attribute_values(":one", number(1))
+                .return_values(ReturnValue::UpdatedNew);
+            let counted = match update.send().await.map_err(refine) {
+                Ok(counted) => counted,
+                Err(TableError::Contended) => {
+                    self.table.pause(attempt).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let last = counted.attributes.as_ref().and_then(|attributes| whole(attributes, "last_id"));
+            let unreadable = || ApiError::internal("the counter of keys cannot be read");
+            return last.and_then(KeyId::new).ok_or_else(unreadable);
+        }
+        Err(TableError::Contended.into())
     }
 
     fn count_keys(&self, tenant: &Tenant, by: i64) -> Result<TransactWriteItem, TableError> {
