@@ -72,26 +72,33 @@ impl Group {
         Ok(Synced { key, billing: Some(billing) })
     }
 
-    /// The same for every active key of a tenant, or of one provider. What there is no time for is left out.
+    /// The same for every active key of a tenant, or of one provider. What there is no time for is left out, and one that
+    /// cannot be synced does not keep the others' results back.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] if the table does not answer.
+    /// [`ApiError::Internal`] if the keys cannot be listed.
     pub async fn sync_all(&self, tenant: &Tenant, provider: Option<&str>) -> Result<Vec<Synced>, ApiError> {
         let keys = self.keys.in_order(tenant).await?;
         let wanted = keys.into_iter().filter(|key| key.is_active && provider.is_none_or(|one| one == key.provider));
         let synced = stream::iter(wanted).map(|key| async move {
             if deadline::left().is_some_and(|left| left < ENOUGH_FOR_ONE) {
-                return Ok(Some(Synced { key, billing: None }));
+                return Some(Synced { key, billing: None });
             }
             match self.sync(tenant, key.id).await {
-                Ok(synced) => Ok(Some(synced)),
-                Err(ApiError::NotFound { .. }) => Ok(None),
-                Err(error) => Err(error),
+                Ok(synced) => Some(synced),
+                Err(ApiError::NotFound { .. }) => None,
+                Err(error) => Some(Synced { billing: Some(not_synced(tenant, key.id, &error)), key }),
             }
         });
-        let synced: Vec<Option<Synced>> = synced.buffered(AT_ONCE).try_collect().await?;
-        Ok(synced.into_iter().flatten().collect())
+        Ok(synced.buffered(AT_ONCE).filter_map(async |synced| synced).collect().await)
     }
+}
+
+/// What a sync came to that the table or Secrets Manager kept from happening. Why is in the log.
+fn not_synced(tenant: &Tenant, id: KeyId, error: &ApiError) -> Billing {
+    let (tenant, integration) = (tenant.as_str(), id.number());
+    tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
+    Billing::Failed("The stored key could not be read or written.".into())
 }
 
 /// The hourly job.
@@ -153,11 +160,7 @@ impl BillingJob {
             Ok(synced) => synced.billing,
             Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => None,
             // One key that cannot be looked at must not keep the others waiting.
-            Err(error) => {
-                let (tenant, integration) = (tenant.as_str(), id.number());
-                tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
-                Some(Billing::Failed("The stored key could not be read.".into()))
-            }
+            Err(error) => Some(not_synced(tenant, id, &error)),
         };
         keys.release_billing(tenant, id, fence, run.cutoff).await?;
         if let Some(Billing::Failed(reason)) = &billing {

@@ -18,6 +18,13 @@ async fn run(app: &TestApp) -> Value {
     answer.expect(200)
 }
 
+/// Takes a key's secret away for good, and lets what is remembered of it be forgotten.
+async fn lose_secret(app: &TestApp, id: u64) {
+    let name = app.secret_names().await.into_iter().find(|name| name.ends_with(&format!("{id:010}"))).unwrap();
+    app.secrets.delete_secret().secret_id(name).force_delete_without_recovery(true).send().await.unwrap();
+    app.advance(61);
+}
+
 /// Adds [`KEY`] to a provider's pool; its fake knows it.
 async fn create(app: &TestApp, provider: &str, more: Value) -> u64 {
     let mut body = json!({ "provider_name": provider, "credentials": { "api_key": KEY } });
@@ -333,4 +340,24 @@ async fn a_history_has_every_day_with_its_uses_and_costs() {
         let told = keys.get(&format!("{path}?{query}")).await.expect(422);
         assert_eq!(told["detail"][0]["loc"], json!(["query", field]), "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_secret_is_lost_keeps_no_other_ones_result_back() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.openrouter.add_key(KEY);
+    let (first, lost, last) = (
+        create(&app, "openrouter", json!({})).await,
+        create(&app, "openrouter", json!({})).await,
+        create(&app, "openrouter", json!({})).await,
+    );
+    lose_secret(&app, lost).await;
+    let synced = keys.post_empty(&format!("{PATH}/sync-billing")).await.expect(200);
+    assert_eq!((&synced["synced"], &synced["failed"]), (&json!(2), &json!(1)));
+    let rows = synced["results"].as_array().unwrap();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["integration_id"].as_u64().unwrap(), row["status"].as_str().unwrap())).collect();
+    assert_eq!(told, [(first, "synced"), (lost, "failed"), (last, "synced")]);
+    assert!(rows[1]["message"].is_string(), "{synced}");
 }
