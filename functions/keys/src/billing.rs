@@ -5,12 +5,12 @@
 //! told of the present period or what the users of leases reported, whichever is more: a provider may stop telling.
 //!
 //! The hourly job works as the monitor does, on an item of its own for each key, so that it is never in the way of what
-//! happens to the key itself.
+//! happens to the key itself. A run that stops near its deadline is gone on with at the next `Resume`.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::SignedDuration;
 use serde::Serialize;
 use shared::auth::Tenant;
@@ -18,6 +18,7 @@ use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::{Platform, deadline};
 
+use crate::batch::{self, AT_ONCE, BATCH};
 use crate::model::{Billing, Key, KeyId, Spent, Told};
 use crate::providers::{self, Credential};
 use crate::store::QUEUES;
@@ -25,13 +26,8 @@ use crate::{GROUP, Group};
 
 /// The function's name.
 pub const FUNCTION: &str = "keys-billing";
-/// Providers are asked this many at a time.
-const AT_ONCE: usize = 8;
-const BATCH: usize = 50;
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
-/// Something new is begun only with this much time left.
-const ENOUGH: Duration = Duration::from_secs(20);
-/// The same where somebody waits for the answer.
+/// A key is begun with only where this much time is left, where somebody waits for the answer.
 const ENOUGH_FOR_ONE: Duration = Duration::from_secs(10);
 
 /// What a sync of one key came to.
@@ -90,7 +86,7 @@ impl Group {
                 Err(error) => Some(Synced { billing: Some(not_synced(tenant, key.id, &error)), key }),
             }
         });
-        Ok(synced.buffered(AT_ONCE).filter_map(async |synced| synced).collect().await)
+        Ok(synced.buffered(AT_ONCE).filter_map(std::future::ready).collect().await)
     }
 }
 
@@ -113,7 +109,7 @@ struct Tally {
     synced: usize,
     not_told: usize,
     failed: usize,
-    /// False if time ran out first; the next run goes on.
+    /// False if time ran out first; the next `Resume` goes on.
     finished: bool,
 }
 
@@ -124,10 +120,17 @@ impl BillingJob {
         Self { group: Group::new(platform) }
     }
 
-    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
+    /// Asks for everything in one queue that belongs to the run. False if time ran out or another worker holds some of it.
+    async fn empty(
+        &self,
+        queue: u8,
+        run: &Run,
+        tally: &mut Tally,
+        failures: &mut Vec<JobError>,
+    ) -> Result<bool, JobError> {
         let mut seen = HashSet::new();
         loop {
-            if deadline::left().is_some_and(|left| left < ENOUGH) {
+            if batch::is_near_the_end() {
                 return Ok(false);
             }
             let due = self.group.keys.due_for_billing(queue, run.cutoff, BATCH).await?;
@@ -138,12 +141,8 @@ impl BillingJob {
             if fresh.is_empty() {
                 return Ok(false);
             }
-            let synced: Vec<Option<Billing>> = stream::iter(fresh)
-                .map(|(tenant, id)| async move { self.sync(&tenant, id, run).await })
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for billing in synced.into_iter().flatten() {
+            let sync = |tenant: Tenant, id| async move { self.sync(&tenant, id, run).await };
+            for billing in batch::each(fresh, failures, batch::is_near_the_end, sync).await? {
                 match billing {
                     Billing::Told(_) => tally.synced += 1,
                     Billing::NotTold(_) => tally.not_told += 1,
@@ -175,9 +174,13 @@ impl Job for BillingJob {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
         let platform = &self.group.platform;
         let mut tally = Tally { finished: true, ..Tally::default() };
+        let mut failures = Vec::new();
         if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
             for queue in 0..QUEUES {
-                tally.finished &= self.empty(queue, &run, &mut tally).await?;
+                tally.finished &= self.empty(queue, &run, &mut tally, &mut failures).await?;
+            }
+            if let Some(failure) = failures.into_iter().next() {
+                return Err(failure);
             }
             if tally.finished {
                 run.finish(&platform.table, FUNCTION).await?;

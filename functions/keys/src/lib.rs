@@ -14,6 +14,7 @@
 
 pub mod acquire;
 pub mod api;
+mod batch;
 pub mod billing;
 pub mod lease;
 pub mod model;

@@ -5,34 +5,29 @@
 //! worker claims it by a conditional write with a lease and a fencing number, probes it, and in one write takes in the
 //! verdict and either takes the key out of the queue (it is well) or moves it behind the run's cutoff. So the index is the
 //! cursor, a run that stops near its deadline is gone on with by the next one, and a second delivery of an event finds
-//! nothing to do. A probe that was inconclusive changes nothing; a cooldown also ends by its time.
+//! nothing to do. A key that cannot be claimed or written keeps no other one waiting: the run goes on, and fails in the
+//! end. A probe that was inconclusive changes nothing; a cooldown also ends by its time.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 use serde::Serialize;
+use shared::Platform;
 use shared::auth::Tenant;
 use shared::http::ApiError;
 use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::table::TableError;
 use shared::telemetry::metrics;
-use shared::{Platform, deadline};
 
+use crate::batch::{self, BATCH};
 use crate::model::{Key, KeyId, Probe, Verdict};
 use crate::store::QUEUES;
 use crate::{GROUP, Group, event_of};
 
 /// The function's name.
 pub const FUNCTION: &str = "keys-monitor";
-/// Providers are asked this many at a time.
-const AT_ONCE: usize = 8;
-const BATCH: usize = 50;
 /// Longer than the longest probe.
 const LEASE: SignedDuration = SignedDuration::from_secs(40);
-/// A new batch is begun only with this much time left.
-const ENOUGH: Duration = Duration::from_secs(20);
 
 /// The monitor.
 #[derive(Debug)]
@@ -59,10 +54,16 @@ impl Monitor {
     }
 
     /// Tests everything in one queue that belongs to the run. False if time ran out or another worker holds some of it.
-    async fn empty(&self, queue: u8, run: &Run, tally: &mut Tally) -> Result<bool, JobError> {
+    async fn empty(
+        &self,
+        queue: u8,
+        run: &Run,
+        tally: &mut Tally,
+        failures: &mut Vec<JobError>,
+    ) -> Result<bool, JobError> {
         let mut seen = HashSet::new();
         loop {
-            if deadline::left().is_some_and(|left| left < ENOUGH) {
+            if batch::is_near_the_end() {
                 return Ok(false);
             }
             let due = self.group.keys.due_for_monitor(queue, run.cutoff, BATCH).await?;
@@ -73,12 +74,8 @@ impl Monitor {
             if fresh.is_empty() {
                 return Ok(false);
             }
-            let verdicts: Vec<Option<Verdict>> = stream::iter(fresh)
-                .map(|(tenant, id)| async move { self.test(&tenant, id, run).await })
-                .buffer_unordered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for verdict in verdicts.into_iter().flatten() {
+            let test = |tenant: Tenant, id| async move { self.test(&tenant, id, run).await };
+            for verdict in batch::each(fresh, failures, batch::is_near_the_end, test).await? {
                 match verdict {
                     Verdict::Valid => tally.valid += 1,
                     Verdict::Limited => tally.limited += 1,
@@ -151,9 +148,13 @@ impl Job for Monitor {
     async fn run(&self, event: ScheduledEvent) -> Result<serde_json::Value, JobError> {
         let platform = &self.group.platform;
         let mut tally = Tally { finished: true, ..Tally::default() };
+        let mut failures = Vec::new();
         if let Some(run) = Run::join(&platform.table, &platform.ids, FUNCTION, &event).await? {
             for queue in 0..QUEUES {
-                tally.finished &= self.empty(queue, &run, &mut tally).await?;
+                tally.finished &= self.empty(queue, &run, &mut tally, &mut failures).await?;
+            }
+            if let Some(failure) = failures.into_iter().next() {
+                return Err(failure);
             }
             if tally.finished {
                 run.finish(&platform.table, FUNCTION).await?;
