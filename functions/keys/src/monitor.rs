@@ -111,7 +111,8 @@ impl Monitor {
             if held && present.revision == key.revision {
                 if let Some(event) = event_of(&probe) {
                     present.health.on(event, now);
-                } else if present.health.cooling(now).is_none() {
+                }
+                if present.health.cooling(now).is_none() {
                     present.health.cooling_until = None;
                 }
             }

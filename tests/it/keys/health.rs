@@ -1,5 +1,6 @@
 //! Reports, and what they do to a key's health.
 
+use fakes::ai::{AiKey, Condition};
 use kit::TestApp;
 use serde_json::json;
 
@@ -75,10 +76,14 @@ async fn a_failed_key_gives_way_to_the_next() {
     let keys = app.keys();
     let first = create(&app, "one", "sk-0123456789abcdef", json!({ "is_primary": true })).await;
     let second = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
-    for outcome in ["invalid_key", "insufficient_credits"] {
-        let (id, lease) = acquire(&keys, "one").await;
-        assert_eq!(id, first);
-        assert_eq!(report(&keys, &lease, outcome).await["health_status"], "unhealthy");
+    for (outcome, statuses) in
+        [("invalid_key", &["unhealthy"][..]), ("insufficient_credits", &["degraded", "degraded", "unhealthy"])]
+    {
+        for status in statuses {
+            let (id, lease) = acquire(&keys, "one").await;
+            assert_eq!(id, first);
+            assert_eq!(report(&keys, &lease, outcome).await["health_status"], *status);
+        }
         assert_eq!(acquire(&keys, "one").await.0, second);
         let _ = keys.post_empty(&format!("{PATH}/{first}/reset")).await.expect(200);
     }
@@ -143,4 +148,42 @@ async fn a_test_takes_its_verdict_in() {
     app.fakes.openai_compatible.add_key("sk-0123456789abcdef");
     let tested = keys.post_empty(&path).await.expect(200);
     assert_eq!(tested["integration"]["health_status"], "healthy");
+}
+
+#[tokio::test]
+async fn a_key_without_credit_is_good_and_stays_in_use_until_three_uses_say_otherwise() {
+    const KEY: &str = "sk-or-v1-0123456789abcdef";
+    let app = TestApp::start().await;
+    let (keys, openrouter) = (app.keys(), &app.fakes.ai.openrouter);
+    openrouter.set_key(KEY, AiKey::in_condition(Condition::Exhausted));
+    let wanted = json!({ "provider_name": "openrouter", "credentials": { "api_key": KEY } });
+    let created = keys.post(PATH, &wanted).await.expect(201)["integration"].clone();
+    assert_eq!((&created["health_status"], &created["consecutive_failures"]), (&json!("degraded"), &json!(1)));
+    let id = created["id"].as_u64().unwrap();
+    for _ in 0..3 {
+        let tested = keys.post_empty(&format!("{PATH}/{id}/test")).await.expect(200);
+        assert_eq!(
+            (&tested["verdict"], &tested["integration"]["health_status"]),
+            (&json!("limited"), &json!("degraded"))
+        );
+    }
+    let health = keys.get(&format!("{PATH}/health")).await.expect(200);
+    assert_eq!(health["integrations"][0]["last_error"]["code"], "exhausted");
+    assert!(health["recommendations"].to_string().contains("top it up"), "{health}");
+
+    let (_, lease) = acquire(&keys, "openrouter").await;
+    assert_eq!(report(&keys, &lease, "success").await["health_status"], "healthy", "something was free");
+    for status in ["degraded", "degraded", "unhealthy"] {
+        let (_, lease) = acquire(&keys, "openrouter").await;
+        assert_eq!(report(&keys, &lease, "insufficient_credits").await["health_status"], status);
+    }
+    for (condition, verdict, status) in
+        [(Condition::Exhausted, "limited", "unhealthy"), (Condition::Working, "valid", "healthy")]
+    {
+        openrouter.set_key(KEY, AiKey::in_condition(condition));
+        app.advance(300);
+        let run = app.invoke("keys-monitor", &app.scheduled_event()).await.expect(200);
+        assert_eq!(run[verdict], 1, "{run}");
+        assert_eq!(get(&keys, id).await["health_status"], status);
+    }
 }

@@ -192,9 +192,9 @@ async fn a_rotation_starts_health_afresh() {
     assert_eq!(get(&keys, id).await["consecutive_failures"], 2);
     let path = format!("{PATH}/{id}/rotate");
     for (key, status, failures) in [
-        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+        ("sk-or-v1-second-0123456789", "degraded", 1),
         ("sk-or-v1-first-0123456789", "healthy", 0),
-        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+        ("sk-or-v1-second-0123456789", "degraded", 1),
     ] {
         let rotated = keys.post(&path, &json!({ "credentials": { "api_key": key } })).await.expect(200);
         let integration = &rotated["integration"];

@@ -1,7 +1,8 @@
 //! How a key is: a state machine over what its users report and what probes find.
 //!
-//! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key or of used-up
-//! credit makes it unhealthy at once, because every further use would fail too. Being rate limited is no failure: the key
+//! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key makes it unhealthy
+//! at once, because every further use would fail too. Used-up credit is a failure like another: the key is good, and may
+//! still do what is free; a probe that finds it neither disables the key nor brings it back. Being rate limited is no failure: the key
 //! cools down, for as long as the provider says or for a time that doubles while it goes on, and is as healthy as before.
 //! A probe that proves the key and a reset clear everything. A reported success clears what went wrong before its key was
 //! handed out. Of what went wrong later it ends the row of failures, and no more: the use may have been over by then. A
@@ -46,7 +47,7 @@ impl HealthStatus {
     }
 }
 
-/// Why a key is out whatever its failures.
+/// What is wrong with a key beyond its failures in a row. A refusal puts it out whatever they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outage {
@@ -54,7 +55,7 @@ pub enum Outage {
     ReportedInvalid,
     /// The provider told a probe that the key does not work.
     ConfirmedInvalid,
-    /// Its credit or quota is used up.
+    /// Its credit or quota is used up. The key itself is good, so by this alone it is not out.
     Exhausted,
 }
 
@@ -74,7 +75,7 @@ pub struct LastError {
 pub struct Health {
     /// Failures in a row.
     pub failures: u32,
-    /// Why it is out, if it is.
+    /// What is wrong with it beyond them.
     pub outage: Option<Outage>,
     /// Until when it is not chosen because of its rate limit.
     pub cooling_until: Option<Timestamp>,
@@ -121,11 +122,17 @@ impl Health {
     /// In a word.
     #[must_use]
     pub fn status(&self) -> HealthStatus {
-        match (self.outage, self.failures) {
-            (Some(_), _) | (None, UNHEALTHY_FROM..) => HealthStatus::Unhealthy,
-            (None, 0) => HealthStatus::Healthy,
-            (None, _) => HealthStatus::Degraded,
+        match self.failures {
+            _ if self.is_refused() => HealthStatus::Unhealthy,
+            0 => HealthStatus::Healthy,
+            UNHEALTHY_FROM.. => HealthStatus::Unhealthy,
+            _ => HealthStatus::Degraded,
         }
+    }
+
+    /// True if its provider does not accept it, as far as is known.
+    fn is_refused(&self) -> bool {
+        matches!(self.outage, Some(Outage::ReportedInvalid | Outage::ConfirmedInvalid))
     }
 
     /// Until when it cools down, if it does now.
@@ -142,37 +149,45 @@ impl Health {
 
     /// Takes in what happened.
     pub fn on(&mut self, event: Event, now: Timestamp) {
-        let mut failed = |code: &str, message: &str, outage: Option<Outage>| {
-            self.failures = self.failures.saturating_add(1);
-            self.outage = outage.or(self.outage);
-            self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
-        };
         match event {
             Event::Proved | Event::Reset => *self = Self::default(),
             Event::Succeeded(granted_at) => self.succeed(granted_at, now),
-            Event::Failed => failed("error", "A use of the key failed.", None),
-            Event::RefusedInUse => failed(
-                "invalid_key",
-                "The provider refused the key in use. It is tested again every five minutes.",
-                Some(Outage::ReportedInvalid),
-            ),
-            Event::OutOfCredit => failed(
-                "insufficient_credits",
-                "The provider says that the key's credit is used up. It is tested again every five minutes.",
-                Some(Outage::Exhausted),
-            ),
-            Event::ProvedInvalid(message) => failed("invalid", &message, Some(Outage::ConfirmedInvalid)),
-            Event::ProvedExhausted(message) => failed("exhausted", &message, Some(Outage::Exhausted)),
+            Event::Failed => self.fail("error", "A use of the key failed.", now),
+            Event::RefusedInUse => {
+                let message = "The provider refused the key in use. It is tested again every five minutes.";
+                self.fail("invalid_key", message, now);
+                self.outage = Some(Outage::ReportedInvalid);
+            }
+            Event::OutOfCredit => {
+                self.fail("insufficient_credits", "The provider says that the key's credit is used up.", now);
+                self.outage = self.outage.or(Some(Outage::Exhausted));
+            }
+            Event::ProvedInvalid(message) => {
+                self.fail("invalid", &message, now);
+                self.outage = Some(Outage::ConfirmedInvalid);
+            }
+            Event::ProvedExhausted(message) => {
+                // So it is not refused. Its failures in use stay, and a probe adds none to them.
+                let in_use = if self.is_refused() { 0 } else { self.failures };
+                self.fail("exhausted", &message, now);
+                self.failures = in_use.max(1);
+                self.outage = Some(Outage::Exhausted);
+            }
             Event::RateLimited(retry_after) => self.cool_down(retry_after, now),
         }
+    }
+
+    fn fail(&mut self, code: &str, message: &str, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
     }
 
     fn succeed(&mut self, granted_at: Timestamp, now: Timestamp) {
         let was_later = self.last_error.as_ref().is_none_or(|error| error.at < granted_at);
         if was_later && self.cooling(now).is_none() {
             *self = Self::default();
-        } else if self.outage.is_none() {
-            self.failures = 0;
+        } else if !self.is_refused() {
+            (self.failures, self.outage) = (0, None);
             // What is still cooling down, or would for longer the next time, goes on saying why.
             self.last_error = self.last_error.take().filter(|_| self.cooldowns > 0);
         }
@@ -250,22 +265,42 @@ mod tests {
                 let before = after(std::slice::from_ref(&first));
                 let health = after(&[first.clone(), second.clone()]);
                 let expected = match &second {
-                    Event::Succeeded(granted_at) if *granted_at == at(EARLIER) && before.outage.is_some() => Unhealthy,
+                    Event::Succeeded(granted_at) if *granted_at == at(EARLIER) && before.is_refused() => Unhealthy,
                     Event::Succeeded(_) | Event::Proved | Event::Reset => Healthy,
-                    Event::Failed if before.status() == Healthy => Degraded,
-                    Event::Failed | Event::RateLimited(_) => before.status(),
-                    _ => Unhealthy,
+                    Event::RateLimited(_) => before.status(),
+                    Event::ProvedExhausted(_) => Degraded,
+                    Event::Failed | Event::OutOfCredit if before.is_refused() => Unhealthy,
+                    Event::Failed | Event::OutOfCredit => Degraded,
+                    Event::RefusedInUse | Event::ProvedInvalid(_) => Unhealthy,
                 };
                 assert_eq!(health.status(), expected, "{first:?} {second:?}");
                 let clears = match &second {
                     Event::Proved | Event::Reset => true,
                     Event::Succeeded(granted_at) => {
-                        before.cooling_until.is_none() && (before.outage.is_none() || *granted_at == at(LATER))
+                        before.cooling_until.is_none() && (!before.is_refused() || *granted_at == at(LATER))
                     }
                     _ => false,
                 };
                 assert_eq!(clears, health == Health::default(), "{first:?} {second:?}");
             }
+        }
+    }
+
+    #[test]
+    fn used_up_credit_counts_as_a_failure_in_use_and_disables_nothing_by_itself() {
+        let found = || Event::ProvedExhausted("?".into());
+        for (events, failures, status) in [
+            (vec![Event::OutOfCredit], 1, Degraded),
+            (vec![Event::OutOfCredit, Event::Failed], 2, Degraded),
+            (vec![Event::OutOfCredit; 3], 3, Unhealthy),
+            (vec![found(); 5], 1, Degraded),
+            (vec![Event::Failed, Event::Failed, found()], 2, Degraded),
+            (vec![Event::Failed, Event::Failed, Event::Failed, found()], 3, Unhealthy),
+            (vec![Event::ProvedInvalid("?".into()), Event::ProvedInvalid("?".into()), found()], 1, Degraded),
+            (vec![Event::RefusedInUse, Event::OutOfCredit], 2, Unhealthy),
+        ] {
+            let health = after(&events);
+            assert_eq!((health.failures, health.status()), (failures, status), "{events:?}");
         }
     }
 
@@ -318,7 +353,7 @@ mod tests {
             let before = after(&all);
             let mut health = before.clone();
             health.on(Event::Succeeded(at(EARLIER)), at(1_000));
-            prop_assert_eq!((health.outage, health.cooling_until), (before.outage, before.cooling_until));
+            prop_assert_eq!((health.is_refused(), health.cooling_until), (before.is_refused(), before.cooling_until));
             health.on(Event::Succeeded(at(LATER)), at(LATER));
             prop_assert_eq!(health, Health::default());
         }
