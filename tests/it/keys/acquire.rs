@@ -276,3 +276,27 @@ async fn a_key_whose_credential_is_lost_is_passed_over_and_not_counted() {
     let _ = keys.post(&path, &json!({ "provider_name": "one" })).await.expect(500);
     assert_eq!(get(&keys, whole).await["daily_count"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_days_last_use_stays_in_its_record_though_an_older_count_arrives_after_it() {
+    let app = TestApp::start().await;
+    let (keys, another) = (app.keys(), Group::new(&app.platform));
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let _ = acquire(&keys, "one").await;
+    // Midnight. What one instance has read of the day before is on its way when another one, whose clock is behind,
+    // counts once more in that day.
+    app.advance(12_800);
+    let is_record = |body: &Value| body["Key"]["sk"]["S"].as_str().is_some_and(|sort| sort.starts_with("D#"));
+    let held = app.proxy.inject(Fault::Hold).on("UpdateItem").when(is_record);
+    let (tenant, keys_of_slow) = (Tenant::parse("acme").unwrap(), keys.clone());
+    let slow = tokio::spawn(async move { acquire(&keys_of_slow, "one").await });
+    held.struck().await;
+    app.advance(-1);
+    let _ = another.acquire(&tenant, "one").await.unwrap();
+    app.advance(1);
+    let _ = another.acquire(&tenant, "one").await.unwrap();
+    held.release();
+    let _ = slow.await.unwrap();
+    let chart = keys.get(&format!("{PATH}/{id}/usage")).await.expect(200);
+    assert_eq!((&chart["days"][28]["requests"], &chart["days"][29]["requests"]), (&json!(2), &json!(2)));
+}

@@ -65,6 +65,10 @@ fn is_throttling(error: &TableError) -> bool {
     matches!(error, TableError::Refused { code, .. } if THROTTLED.contains(&code.as_str()))
 }
 
+fn is_unmet(error: &SdkError<UpdateItemError>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
 /// The usage item of a new key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fresh {
@@ -214,8 +218,8 @@ impl Keys {
         Ok(item.values().filter_map(|nonces| nonces.as_bs().ok()).any(|nonces| nonces.contains(&nonce)))
     }
 
-    /// Writes a finished day's uses into its record. The update that starts the next day requires these very counts, so
-    /// what was written last is right.
+    /// Writes a finished day's uses into its record, unless more are written there. The update that starts the next day
+    /// requires the counts that were read, so the most that was ever written is right, in whatever order it arrives.
     async fn keep_day(&self, tenant: &Tenant, id: KeyId, usage: &Usage) -> Result<(), TableError> {
         if usage.day_count == 0 {
             return Ok(());
@@ -223,20 +227,24 @@ impl Keys {
         let day = day_of_minute(usage.minute);
         let expires_at = Timestamp::from_second(usage.minute.saturating_mul(60)).unwrap_or_default();
         let expires_at = expires_at.saturating_add(HISTORY).unwrap_or(expires_at);
-        self.table
+        let written = self
+            .table
             .client()
             .update_item()
             .table_name(self.table.name())
             .set_key(Some(pool::day(tenant, &id.sort(), &day).attributes()))
             .update_expression("SET #requests = :requests, expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#requests) OR #requests < :requests")
             .expression_attribute_names("#requests", "requests")
             .expression_attribute_values(":requests", AttributeValue::N(usage.day_count.to_string()))
             .expression_attribute_values(":expires_at", number(expires_at.as_second()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
-            .await
-            .map_err(refine)?;
-        Ok(())
+            .await;
+        match written {
+            Err(error) if !is_unmet(&error) => Err(refine(error)),
+            _ => Ok(()),
+        }
     }
 
     /// The SDK must not repeat a count by itself: only the repetition that looks for its own nonce counts once.
