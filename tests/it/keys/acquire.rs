@@ -300,3 +300,17 @@ async fn a_days_last_use_stays_in_its_record_though_an_older_count_arrives_after
     let chart = keys.get(&format!("{PATH}/{id}/usage")).await.expect(200);
     assert_eq!((&chart["days"][28]["requests"], &chart["days"][29]["requests"]), (&json!(2), &json!(2)));
 }
+
+#[tokio::test]
+async fn a_key_is_free_when_the_last_of_what_keeps_it_back_ends() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    create(&app, "one", "sk-0123456789abcdef", json!({ "daily_limit": 1 })).await;
+    let (_, lease) = acquire(&keys, "one").await;
+    let body = json!({ "lease_id": lease, "outcome": "rate_limited", "retry_after": 10 });
+    let _ = keys.post(&format!("{PATH}/report"), &body).await.expect(200);
+    let refused = keys.post(&format!("{PATH}/acquire"), &json!({ "provider_name": "one" })).await;
+    let passed = &refused.expect(429)["detail"][0];
+    assert_eq!((&passed["reason"], &passed["available_at"]), (&json!("daily_limit"), &json!("2026-05-29T00:00:00Z")));
+    assert_eq!(refused.header("retry-after"), Some("12800"));
+}
