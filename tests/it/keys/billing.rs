@@ -255,6 +255,24 @@ async fn reported_costs_cross_a_limit_though_the_provider_told_less_before_it_st
 }
 
 #[tokio::test]
+async fn small_costs_add_up() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.groq.add_key(KEY);
+    let id = create(&app, "groq", json!({ "spend_limit_amount": 0.000_001, "spend_limit_period": "daily" })).await;
+    for cost in [json!(0.000_000_4), json!(0.000_000_7), json!(1e-300)] {
+        let (_, lease) = acquire(&keys, "groq").await;
+        let report = json!({ "lease_id": lease, "outcome": "success", "cost": cost });
+        let _ = keys.post(&format!("{PATH}/report"), &report).await.expect(200);
+    }
+    let chart = keys.get(&format!("{PATH}/{id}/usage")).await.expect(200);
+    let cost = chart["totals"]["cost"].as_f64().unwrap();
+    assert!((cost - 0.000_001_1).abs() < 1e-12, "{cost}");
+    assert_eq!(run(&app).await["not_told"], 1);
+    assert_eq!(get(&keys, id).await["spend_limit_exceeded"], true);
+}
+
+#[tokio::test]
 async fn a_sync_on_demand_asks_the_active_keys_of_a_tenant_and_adds_up_by_currency() {
     let app = TestApp::start().await;
     let keys = app.keys();
