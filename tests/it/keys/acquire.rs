@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use keys::Group;
 use kit::fault_proxy::Fault;
@@ -313,4 +314,28 @@ async fn a_key_is_free_when_the_last_of_what_keeps_it_back_ends() {
     let passed = &refused.expect(429)["detail"][0];
     assert_eq!((&passed["reason"], &passed["available_at"]), (&json!("daily_limit"), &json!("2026-05-29T00:00:00Z")));
     assert_eq!(refused.header("retry-after"), Some("12800"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_with_a_credential_counts_the_uses_of_others_too() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let _ = acquire(&keys, "one").await;
+    app.fakes.openai_compatible.add_key("sk-9876543210abcdef");
+    let rotated = json!({ "credentials": { "api_key": "sk-9876543210abcdef" } });
+    let _ = keys.post(&format!("{PATH}/{id}/rotate"), &rotated).await.expect(200);
+    // While the new credential is read, another instance counts a use.
+    let held = app.proxy.inject(Fault::Hold).on("GetSecretValue").always();
+    let (slow, path) = (keys.clone(), format!("{PATH}/acquire"));
+    let slow = tokio::spawn(async move { slow.post(&path, &json!({ "provider_name": "one" })).await.expect(200) });
+    held.struck().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let count = app.table.update_item().table_name("causeway").key("sk", text("U"));
+    let count = count.key("pk", text(&format!("T#acme#keys#K#{id:010}")));
+    let count = count.update_expression("ADD minute_count :one, day_count :one");
+    count.expression_attribute_values(":one", AttributeValue::N("1".into())).send().await.unwrap();
+    app.proxy.clear();
+    let shown = slow.await.unwrap()["integration"].clone();
+    assert_eq!((&shown["minute_count"], &shown["daily_count"]), (&json!(3), &json!(3)));
 }

@@ -34,7 +34,9 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
@@ -128,7 +130,8 @@ pub enum Counted {
 
 /// One attempt's answer.
 enum Attempt {
-    Counted,
+    /// With the counts as they are then.
+    Counted(Item),
     Condition(Option<Item>),
     Unanswered(TableError),
 }
@@ -183,7 +186,7 @@ impl Keys {
                 self.keep_day(tenant, key.id, &usage).await?;
             }
             match self.attempt(tenant, key, &next).await {
-                Attempt::Counted => return Ok(Counted::Granted(next.after)),
+                Attempt::Counted(item) => return Ok(Counted::Granted(next.after(&item))),
                 Attempt::Condition(None) => return Ok(Counted::Gone),
                 Attempt::Condition(Some(item)) => {
                     usage = of(&item);
@@ -265,12 +268,13 @@ impl Keys {
             .update_expression(&next.update)
             .condition_expression(&next.condition)
             .set_expression_attribute_values(Some(next.values.clone()))
+            .return_values(ReturnValue::UpdatedNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match outcome {
-            Ok(_) => Attempt::Counted,
+            Ok(counted) => Attempt::Counted(counted.attributes.unwrap_or_default()),
             Err(SdkError::ServiceError(error))
                 if matches!(error.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
             {
@@ -289,8 +293,8 @@ struct Use {
     update: String,
     condition: String,
     values: Item,
-    /// The usage with it.
-    after: Usage,
+    /// The usage with it, as far as what was read of it is still so.
+    expected: Usage,
     /// True if it is the first of a day.
     starts_day: bool,
     slots: [String; 2],
@@ -347,7 +351,7 @@ impl Use {
                 format!("{start}, day_count = :one REMOVE {next}, {second_next}{old}")
             }
         };
-        let after = Usage {
+        let expected = Usage {
             minute,
             minute_count: if same_minute { seen.minute_count.saturating_add(1) } else { 1 },
             day_count: if same_day { seen.day_count.saturating_add(1) } else { 1 },
@@ -357,10 +361,20 @@ impl Use {
             update,
             condition: conditions.join(" AND "),
             values,
-            after,
+            expected,
             starts_day: !same_day,
             slots: [present, before],
             nonce,
+        }
+    }
+
+    /// The usage with it: others may have been counted since it was read.
+    fn after(&self, item: &Item) -> Usage {
+        let count = |name: &str, expected: u64| whole(item, name).unwrap_or(expected);
+        Usage {
+            minute_count: count("minute_count", self.expected.minute_count),
+            day_count: count("day_count", self.expected.day_count),
+            ..self.expected
         }
     }
 
