@@ -216,7 +216,7 @@ impl Group {
             {
                 return Ok(None);
             }
-            match self.keys.count(tenant, &key, seen, &lease.nonce, now).await? {
+            match self.keys.count(tenant, &key, seen, &lease.nonce).await? {
                 Counted::Granted(usage) => {
                     let grant = Grant { lease, key, usage, secrets, replayed: false };
                     return self.hand_out(grant, claim).await;

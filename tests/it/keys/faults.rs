@@ -408,6 +408,30 @@ async fn a_request_that_died_half_way_goes_on_with_its_own_key_and_not_with_the_
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_was_long_in_coming_takes_no_others_mark_away() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let _ = acquire(&keys, "one").await;
+    let held = app.proxy.inject(Fault::Hold).on("PutItem");
+    let late = keys.clone().header("idempotency-key", "a job of mine");
+    let late = tokio::spawn(async move { acquire(&late, "one").await });
+    held.struck().await;
+    app.advance(8);
+    // Another one's answer is lost, and before it looks whether it had been counted, the late one is.
+    let lost = app.proxy.inject(Fault::LoseAnswer).on("UpdateItem");
+    let second = app.proxy.inject(Fault::Hold).on("UpdateItem").nth(2);
+    let another = tokio::spawn(async move { acquire(&keys, "one").await });
+    second.struck().await;
+    held.release();
+    let _ = late.await.unwrap();
+    second.release();
+    let _ = another.await.unwrap();
+    assert_eq!(lost.strikes(), 1);
+    assert_eq!(get(&app.keys(), id).await["daily_count"], 3);
+}
+
 #[tokio::test]
 async fn a_report_whose_answer_was_lost_counts_once() {
     let app = TestApp::start().await;

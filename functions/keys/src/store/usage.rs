@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
 use shared::table::keys::{self as places, pool};
 use shared::table::{Record, Stored, TableError, refine};
+use tokio::time::Instant;
 
 use super::{Keys, Live, number, whole};
 use crate::GROUP;
@@ -58,6 +59,8 @@ const SLOTS: i64 = 4;
 /// Three attempts of a second each end within the slot's life.
 const UNANSWERED_TRIES: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(1_100);
+/// No attempt begins later than this after the first, so that each arrives while the slot lives.
+const LAST_ATTEMPT: Duration = Duration::from_millis(2_800);
 /// Each failed condition means that others went on, so this ends.
 const TRIES: u32 = 64;
 /// DynamoDB's names for: there is too much to do just now, so nothing was done.
@@ -165,25 +168,27 @@ impl Keys {
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer, again and again; the use may have been counted.
-    pub async fn count(
-        &self,
-        tenant: &Tenant,
-        key: &Key,
-        seen: Usage,
-        nonce: &[u8],
-        now: Timestamp,
-    ) -> Result<Counted, TableError> {
+    pub async fn count(&self, tenant: &Tenant, key: &Key, seen: Usage, nonce: &[u8]) -> Result<Counted, TableError> {
         let mut usage = seen;
         let mut unanswered = 0;
+        let mut began = self.began();
         // True once an attempt may have counted although it was not answered.
         let mut doubtful = false;
         for _ in 0..TRIES {
-            if objection(key, &usage, now).is_some() {
+            // Every attempt that may be a second one works on the slot of the first; any other on the present one.
+            if !doubtful {
+                began = self.began();
+            }
+            if objection(key, &usage, began.at).is_some() {
                 return Ok(Counted::Refused(usage));
             }
-            let next = Use::of(key, usage, nonce, now);
+            let mut next = Use::of(key, usage, nonce, began.at);
             if next.starts_day {
                 self.keep_day(tenant, key.id, &usage).await?;
+                if !doubtful {
+                    began = self.began();
+                    next = Use::of(key, usage, nonce, began.at);
+                }
             }
             match self.attempt(tenant, key, &next).await {
                 Attempt::Counted(item) => return Ok(Counted::Granted(next.after(&item))),
@@ -197,7 +202,7 @@ impl Keys {
                 Attempt::Unanswered(error) => {
                     unanswered += 1;
                     doubtful |= !(error.nothing_written() || is_throttling(&error));
-                    if unanswered == UNANSWERED_TRIES {
+                    if unanswered == UNANSWERED_TRIES || began.since.elapsed() > LAST_ATTEMPT {
                         return if doubtful { Err(error) } else { Ok(Counted::Busy) };
                     }
                     self.table.pause(unanswered).await;
@@ -205,6 +210,10 @@ impl Keys {
             }
         }
         Err(TableError::Contended)
+    }
+
+    fn began(&self) -> Began {
+        Began { at: self.ids.now(), since: Instant::now() }
     }
 
     /// True if a use of this name was counted a moment ago. Its nonce stays for four seconds at the least, and from then on
@@ -286,6 +295,12 @@ impl Keys {
             Err(error) => Attempt::Unanswered(refine(error)),
         }
     }
+}
+
+/// When the attempts at a use began: what names their slot, and how long ago that is.
+struct Began {
+    at: Timestamp,
+    since: Instant,
 }
 
 /// One use, as it is written.
