@@ -19,7 +19,7 @@ use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::{Platform, deadline};
 
 use crate::batch::{self, AT_ONCE, BATCH};
-use crate::model::{Billing, Key, KeyId, Spent, Told};
+use crate::model::{Billing, Key, KeyId, Spent};
 use crate::providers::{self, Credential};
 use crate::store::QUEUES;
 use crate::{GROUP, Group};
@@ -56,12 +56,11 @@ impl Group {
         };
         let revision = key.revision;
         let take_in = |key: &mut Key| {
-            if let Billing::Told(amounts) = &billing
-                && key.revision == revision
-            {
-                key.billing = Some(Told { amounts: amounts.clone(), at: now });
-            }
-            key.judge_spend(reported, now);
+            let told = match &billing {
+                Billing::Told(amounts) if key.revision == revision => Some(amounts),
+                _ => None,
+            };
+            key.hear(told, reported, now);
             Ok(())
         };
         let (key, ()) = self.keys.change(tenant, id, take_in).await?;

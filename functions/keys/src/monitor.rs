@@ -88,9 +88,9 @@ impl Monitor {
 
     async fn test(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Verdict>, JobError> {
         let keys = &self.group.keys;
-        let now = self.group.platform.ids.now();
+        let began = self.group.platform.ids.now();
         let claim =
-            |key: &mut Key| Ok(if key.needs_monitor() { key.monitor.claim(run.cutoff, now, LEASE) } else { None });
+            |key: &mut Key| Ok(if key.needs_monitor() { key.monitor.claim(run.cutoff, began, LEASE) } else { None });
         let (key, fence) = match keys.change(tenant, id, claim).await {
             Ok((key, Some(fence))) => (key, fence),
             Ok((_, None)) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => return Ok(None),
@@ -110,7 +110,7 @@ impl Monitor {
             let held = present.monitor.release(fence, run.cutoff);
             if held && present.revision == key.revision {
                 if let Some(event) = event_of(&probe) {
-                    present.health.on(event, now);
+                    present.health.judge(event, began, now);
                 }
                 if present.health.cooling(now).is_none() {
                     present.health.cooling_until = None;

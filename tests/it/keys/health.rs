@@ -1,5 +1,6 @@
 //! Reports, and what they do to a key's health.
 
+use fakes::Fault;
 use fakes::ai::{AiKey, Condition};
 use kit::TestApp;
 use serde_json::json;
@@ -186,4 +187,24 @@ async fn a_key_without_credit_is_good_and_stays_in_use_until_three_uses_say_othe
         assert_eq!(run[verdict], 1, "{run}");
         assert_eq!(get(&keys, id).await["health_status"], status);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_began_before_a_report_does_not_undo_it() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let (_, lease) = acquire(&keys, "one").await;
+    let faults = app.fakes.openai_compatible.host.faults();
+    faults.next(1, Fault::Hang);
+    let (slow, path) = (keys.clone(), format!("{PATH}/{id}/test"));
+    let slow = tokio::spawn(async move { slow.post_empty(&path).await.expect(200) });
+    faults.hanging(1).await;
+    app.advance(1);
+    assert_eq!(report(&keys, &lease, "invalid_key").await["health_status"], "unhealthy");
+    faults.release();
+    let tested = slow.await.unwrap();
+    assert_eq!(tested["integration"]["health_status"], "unhealthy", "{tested}");
+    let tested = keys.post_empty(&format!("{PATH}/{id}/test")).await.expect(200);
+    assert_eq!(tested["integration"]["health_status"], "healthy", "one that began after it does");
 }

@@ -177,6 +177,14 @@ impl Health {
         }
     }
 
+    /// Takes in what a probe that began then has found. What went wrong since is newer than a proof.
+    pub fn judge(&mut self, event: Event, began: Timestamp, now: Timestamp) {
+        let is_newer = self.last_error.as_ref().is_some_and(|error| began < error.at);
+        if !(is_newer && event == Event::Proved) {
+            self.on(event, now);
+        }
+    }
+
     fn fail(&mut self, code: &str, message: &str, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
@@ -302,6 +310,20 @@ mod tests {
             let health = after(&events);
             assert_eq!((health.failures, health.status()), (failures, status), "{events:?}");
         }
+    }
+
+    #[test]
+    fn a_proof_undoes_nothing_that_went_wrong_after_its_probe_began() {
+        for event in [Event::RefusedInUse, Event::RateLimited(None), Event::Failed] {
+            let (refused, mut health) = (after(std::slice::from_ref(&event)), after(std::slice::from_ref(&event)));
+            health.judge(Event::Proved, at(999), at(1_001));
+            assert_eq!(health, refused, "{event:?}");
+            health.judge(Event::Proved, at(1_000), at(1_001));
+            assert_eq!(health, Health::default(), "{event:?}");
+        }
+        let mut health = after(&[Event::Failed]);
+        health.judge(Event::ProvedInvalid("?".into()), at(999), at(1_001));
+        assert_eq!(health.status(), Unhealthy, "a refusal counts whenever it was asked for");
     }
 
     #[test]
