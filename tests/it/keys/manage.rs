@@ -28,6 +28,7 @@ async fn what_is_wrong_with_a_body_is_told_by_field() {
         (json!({ "spend_limit_period": "daily" }), json!(["body", "spend_limit_amount"])),
         (json!({ "spend_limit_amount": 1, "spend_limit_action": "stop" }), json!(["body", "spend_limit_action"])),
         (json!({ "base_url": "http://10.0.0.1/v1" }), json!(["body", "base_url"])),
+        (json!({ "base_url": "https://gateway.example/v1?api-key=sk-secret" }), json!(["body", "base_url"])),
         (json!({ "unheard_of": 1 }), json!(["body", "unheard_of"])),
     ] {
         let answer = keys.post(PATH, &body(&app, "one", "sk-0123456789abcdef", &change)).await;
