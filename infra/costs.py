@@ -104,8 +104,8 @@ def of_group(group, integrations):
 
 def of_stack(metrics):
     """What costs money without any integration: schedules that find nothing, metrics, 44 alarms over 51 metrics, a key."""
-    # wallets-sync every minute, three jobs every five, a resume every fifteen; 50 ms each, four queues each.
-    runs = MONTH_HOURS * (60 + 3 * 12 + 4 + 1)
+    # wallets-sync every minute, three jobs every five, two resumes every fifteen; 50 ms each, four queues each.
+    runs = MONTH_HOURS * (60 + 3 * 12 + 2 * 4 + 1)
     return {
         "secrets": SECRET,
         "calls of Secrets Manager": 0,

@@ -1,15 +1,15 @@
 //! Money: what providers tell of a key's balance and usage, compared with its spend limit.
 //!
 //! `keys-billing` asks every hour, `POST …/sync-billing` at once. Only what a provider told is written: an answer that
-//! failed or cannot be read changes no amount and no `billing_synced_at`. Where a provider does not tell what was spent,
-//! what the users of leases reported counts against the spend limit.
+//! failed or cannot be read changes no amount and no `billing_synced_at`. Against the spend limit counts what the provider
+//! told of the present period or what the users of leases reported, whichever is more: a provider may stop telling.
 //!
 //! The hourly job works as the monitor does, on an item of its own for each key, so that it is never in the way of what
-//! happens to the key itself.
+//! happens to the key itself. A run that stops near its deadline is gone on with at the next `Resume`.
 
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::auth::Tenant;
@@ -18,17 +18,15 @@ use shared::job::{Job, JobError, Run, ScheduledEvent};
 use shared::table::TableError;
 use shared::{Platform, deadline};
 
-use crate::model::{Billing, Key, KeyId, Spent, Told};
+use crate::model::{Billing, Key, KeyId, Spent};
 use crate::providers::{self, Credential};
-use crate::round::{self, BATCH, Round};
+use crate::round::{self, AT_ONCE, BATCH, Round};
 use crate::{GROUP, Group};
 
 /// The function's name.
 pub const FUNCTION: &str = "keys-billing";
-/// Providers are asked this many at a time.
-const AT_ONCE: usize = 8;
 const LEASE: SignedDuration = SignedDuration::from_secs(60);
-/// Where somebody waits for the answer, something new is begun only with this much time left.
+/// A key is begun with only where this much time is left, where somebody waits for the answer.
 const ENOUGH_FOR_ONE: Duration = Duration::from_secs(10);
 
 /// What a sync of one key came to.
@@ -57,38 +55,44 @@ impl Group {
         };
         let revision = key.revision;
         let take_in = |key: &mut Key| {
-            if let Billing::Told(amounts) = &billing
-                && key.revision == revision
-            {
-                key.billing = Some(Told { amounts: amounts.clone(), at: now });
-            }
-            key.judge_spend(reported, now);
+            let told = match &billing {
+                Billing::Told(amounts) if key.revision == revision => Some(amounts),
+                _ => None,
+            };
+            key.hear(told, reported, now);
             Ok(())
         };
         let (key, ()) = self.keys.change(tenant, id, take_in).await?;
         Ok(Synced { key, billing: Some(billing) })
     }
 
-    /// The same for every active key of a tenant, or of one provider. What there is no time for is left out.
+    /// The same for every active key of a tenant, or of one provider. What there is no time for is left out, and one that
+    /// cannot be synced does not keep the others' results back.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] if the table does not answer.
+    /// [`ApiError::Internal`] if the keys cannot be listed.
     pub async fn sync_all(&self, tenant: &Tenant, provider: Option<&str>) -> Result<Vec<Synced>, ApiError> {
         let keys = self.keys.in_order(tenant).await?;
         let wanted = keys.into_iter().filter(|key| key.is_active && provider.is_none_or(|one| one == key.provider));
         let synced = stream::iter(wanted).map(|key| async move {
             if deadline::left().is_some_and(|left| left < ENOUGH_FOR_ONE) {
-                return Ok(Some(Synced { key, billing: None }));
+                return Some(Synced { key, billing: None });
             }
             match self.sync(tenant, key.id).await {
-                Ok(synced) => Ok(Some(synced)),
-                Err(ApiError::NotFound { .. }) => Ok(None),
-                Err(error) => Err(error),
+                Ok(synced) => Some(synced),
+                Err(ApiError::NotFound { .. }) => None,
+                Err(error) => Some(Synced { billing: Some(not_synced(tenant, key.id, &error)), key }),
             }
         });
-        let synced: Vec<Option<Synced>> = synced.buffered(AT_ONCE).try_collect().await?;
-        Ok(synced.into_iter().flatten().collect())
+        Ok(synced.buffered(AT_ONCE).filter_map(std::future::ready).collect().await)
     }
+}
+
+/// What a sync came to that the table or Secrets Manager kept from happening. Why is in the log.
+fn not_synced(tenant: &Tenant, id: KeyId, error: &ApiError) -> Billing {
+    let (tenant, integration) = (tenant.as_str(), id.number());
+    tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
+    Billing::Failed("The stored key could not be read or written.".into())
 }
 
 /// The hourly job.
@@ -103,7 +107,7 @@ struct Tally {
     synced: usize,
     not_told: usize,
     failed: usize,
-    /// False if time ran out first; the next run goes on.
+    /// False if time ran out first; the next `Resume` goes on.
     finished: bool,
 }
 
@@ -132,11 +136,7 @@ impl Round for BillingJob {
             Ok(synced) => synced.billing,
             Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => None,
             // One key that cannot be looked at must not keep the others waiting.
-            Err(error) => {
-                let (tenant, integration) = (tenant.as_str(), id.number());
-                tracing::error!(group = GROUP, tenant, integration, %error, "a key's billing could not be synced");
-                Some(Billing::Failed("The stored key could not be read.".into()))
-            }
+            Err(error) => Some(not_synced(tenant, id, &error)),
         };
         keys.release_billing(tenant, id, fence, run.cutoff).await?;
         if let Some(Billing::Failed(reason)) = &billing {

@@ -36,16 +36,6 @@ impl Lease {
     /// How many bytes a nonce has.
     pub const NONCE: usize = 8;
 
-    /// The nonce of a use that is asked for under an idempotency key.
-    #[must_use]
-    pub fn nonce_of(key: &hmac::Key, tenant: &Tenant, idempotency_key: &str) -> [u8; Self::NONCE] {
-        let named = format!("{}\0{idempotency_key}", tenant.as_str());
-        let tag = hmac::sign(key, named.as_bytes());
-        let mut nonce = [0; Self::NONCE];
-        nonce.iter_mut().zip(tag.as_ref()).for_each(|(byte, tagged)| *byte = *tagged);
-        nonce
-    }
-
     fn scope(tenant: &Tenant) -> [&str; 3] {
         [tenant.as_str(), GROUP, "lease"]
     }

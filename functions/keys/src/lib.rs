@@ -24,6 +24,7 @@ pub mod store;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use providers::Secrets;
 use shared::Platform;
 use shared::auth::Tenant;
@@ -66,15 +67,22 @@ impl Group {
         probe
     }
 
-    /// Takes in a probe of the credential of `revision`; of another one it says nothing about the present.
+    /// Takes in a probe that began then, of the credential of `revision`; of another one it says nothing about the present.
     ///
     /// # Errors
     /// [`ApiError::NotFound`] if the tenant has no such key.
-    pub async fn record(&self, tenant: &Tenant, id: KeyId, revision: u64, probe: &Probe) -> Result<Key, ApiError> {
+    pub async fn record(
+        &self,
+        tenant: &Tenant,
+        id: KeyId,
+        revision: u64,
+        began: Timestamp,
+        probe: &Probe,
+    ) -> Result<Key, ApiError> {
         let now = self.platform.ids.now();
         let record = |key: &mut Key| {
             if let Some(event) = event_of(probe).filter(|_| key.revision == revision) {
-                key.health.on(event, now);
+                key.health.judge(event, began, now);
             }
             Ok(())
         };

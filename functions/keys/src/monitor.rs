@@ -5,7 +5,8 @@
 //! worker claims it by a conditional write with a lease and a fencing number, probes it, and in one write takes in the
 //! verdict and either takes the key out of the queue (it is well) or moves it behind the run's cutoff. So the index is the
 //! cursor, a run that stops near its deadline is gone on with by the next one, and a second delivery of an event finds
-//! nothing to do. A probe that was inconclusive changes nothing; a cooldown also ends by its time.
+//! nothing to do. A key that cannot be claimed or written keeps no other one waiting: the run goes on, and fails in the
+//! end. A probe that was inconclusive changes nothing; a cooldown also ends by its time.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -62,9 +63,9 @@ impl Round for Monitor {
 
     async fn work(&self, tenant: &Tenant, id: KeyId, run: &Run) -> Result<Option<Verdict>, JobError> {
         let keys = &self.group.keys;
-        let now = self.group.platform.ids.now();
+        let began = self.group.platform.ids.now();
         let claim =
-            |key: &mut Key| Ok(if key.needs_monitor() { key.monitor.claim(run.cutoff, now, LEASE) } else { None });
+            |key: &mut Key| Ok(if key.needs_monitor() { key.monitor.claim(run.cutoff, began, LEASE) } else { None });
         let (key, fence) = match keys.change(tenant, id, claim).await {
             Ok((key, Some(fence))) => (key, fence),
             Ok((_, None)) | Err(ApiError::NotFound { .. } | ApiError::Conflict { .. }) => return Ok(None),
@@ -84,8 +85,9 @@ impl Round for Monitor {
             let held = present.monitor.release(fence, run.cutoff);
             if held && present.revision == key.revision {
                 if let Some(event) = event_of(&probe) {
-                    present.health.on(event, now);
-                } else if present.health.cooling(now).is_none() {
+                    present.health.judge(event, began, now);
+                }
+                if present.health.cooling(now).is_none() {
                     present.health.cooling_until = None;
                 }
             }

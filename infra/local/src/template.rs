@@ -247,8 +247,11 @@ mod tests {
         let functions = template.functions().unwrap();
         let check = &functions["services-check"];
         assert_eq!(check.timeout, Duration::from_secs(900));
-        assert_eq!(check.schedules[0], Schedule { every: Duration::from_secs(86_400), input: None });
-        assert_eq!(check.schedules[1].input.as_ref().unwrap()["detail-type"], "Resume");
+        for (function, often) in [("services-check", 86_400), ("keys-billing", 3_600)] {
+            let schedules = &functions[function].schedules;
+            assert_eq!(schedules[0], Schedule { every: Duration::from_secs(often), input: None }, "{function}");
+            assert_eq!(schedules[1].input.as_ref().unwrap()["detail-type"], "Resume", "{function}");
+        }
         assert!(functions["services-api"].routes.contains(&("GET".into(), "/api/integrations".into())));
     }
 

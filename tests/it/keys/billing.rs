@@ -18,6 +18,13 @@ async fn run(app: &TestApp) -> Value {
     answer.expect(200)
 }
 
+/// Takes a key's secret away for good, and lets what is remembered of it be forgotten.
+async fn lose_secret(app: &TestApp, id: u64) {
+    let name = app.secret_names().await.into_iter().find(|name| name.ends_with(&format!("{id:010}"))).unwrap();
+    app.secrets.delete_secret().secret_id(name).force_delete_without_recovery(true).send().await.unwrap();
+    app.advance(61);
+}
+
 /// Adds [`KEY`] to a provider's pool; its fake knows it.
 async fn create(app: &TestApp, provider: &str, more: Value) -> u64 {
     let mut body = json!({ "provider_name": provider, "credentials": { "api_key": KEY } });
@@ -228,6 +235,44 @@ async fn reported_costs_of_a_month_add_up_over_its_days() {
 }
 
 #[tokio::test]
+async fn reported_costs_cross_a_limit_though_the_provider_told_less_before_it_stopped_telling() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.openrouter.add_key(KEY);
+    let limit = json!({ "spend_limit_amount": 100, "spend_limit_period": "monthly", "spend_limit_action": "block" });
+    let id = create(&app, "openrouter", limit).await;
+    assert_eq!(run(&app).await["synced"], 1);
+    app.fakes.ai.openrouter.host.faults().all(Fault::Answer(Answer::status(500)));
+    let (_, lease) = acquire(&keys, "openrouter").await;
+    let report = json!({ "lease_id": lease, "outcome": "success", "cost": 5_000 });
+    let _ = keys.post(&format!("{PATH}/report"), &report).await.expect(200);
+    app.advance(HOUR);
+    assert_eq!(run(&app).await["failed"], 1);
+    let shown = get(&keys, id).await;
+    assert_eq!((&shown["cached_usage_month"], &shown["spend_limit_exceeded"]), (&json!(12.5), &json!(true)));
+    let refused = keys.post(&format!("{PATH}/acquire"), &json!({ "provider_name": "openrouter" })).await.expect(429);
+    assert_eq!(refused["detail"][0]["reason"], "spend_limit");
+}
+
+#[tokio::test]
+async fn small_costs_add_up() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.groq.add_key(KEY);
+    let id = create(&app, "groq", json!({ "spend_limit_amount": 0.000_001, "spend_limit_period": "daily" })).await;
+    for cost in [json!(0.000_000_4), json!(0.000_000_7), json!(1e-300)] {
+        let (_, lease) = acquire(&keys, "groq").await;
+        let report = json!({ "lease_id": lease, "outcome": "success", "cost": cost });
+        let _ = keys.post(&format!("{PATH}/report"), &report).await.expect(200);
+    }
+    let chart = keys.get(&format!("{PATH}/{id}/usage")).await.expect(200);
+    let cost = chart["totals"]["cost"].as_f64().unwrap();
+    assert!((cost - 0.000_001_1).abs() < 1e-12, "{cost}");
+    assert_eq!(run(&app).await["not_told"], 1);
+    assert_eq!(get(&keys, id).await["spend_limit_exceeded"], true);
+}
+
+#[tokio::test]
 async fn a_sync_on_demand_asks_the_active_keys_of_a_tenant_and_adds_up_by_currency() {
     let app = TestApp::start().await;
     let keys = app.keys();
@@ -313,4 +358,24 @@ async fn a_history_has_every_day_with_its_uses_and_costs() {
         let told = keys.get(&format!("{path}?{query}")).await.expect(422);
         assert_eq!(told["detail"][0]["loc"], json!(["query", field]), "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_secret_is_lost_keeps_no_other_ones_result_back() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    app.fakes.ai.openrouter.add_key(KEY);
+    let (first, lost, last) = (
+        create(&app, "openrouter", json!({})).await,
+        create(&app, "openrouter", json!({})).await,
+        create(&app, "openrouter", json!({})).await,
+    );
+    lose_secret(&app, lost).await;
+    let synced = keys.post_empty(&format!("{PATH}/sync-billing")).await.expect(200);
+    assert_eq!((&synced["synced"], &synced["failed"]), (&json!(2), &json!(1)));
+    let rows = synced["results"].as_array().unwrap();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["integration_id"].as_u64().unwrap(), row["status"].as_str().unwrap())).collect();
+    assert_eq!(told, [(first, "synced"), (lost, "failed"), (last, "synced")]);
+    assert!(rows[1]["message"].is_string(), "{synced}");
 }

@@ -35,6 +35,7 @@ enum Operation {
     Update,
     Rotate,
     Delete,
+    /// Of two keys the first has one use left.
     Acquire,
     Report,
     /// The key has been revoked at the provider.
@@ -79,7 +80,13 @@ impl Scene {
             scene.pool(json!({ "key_label": "Neighbour", "is_primary": true, "is_active": false })).await;
         }
         if operation != Operation::Create {
-            scene.path = scene.pool(json!({ "key_label": "Before", "spend_limit_amount": 500 })).await;
+            // One that is used up by one use has to know its own.
+            let limit = if operation == Operation::Acquire { json!(1) } else { Value::Null };
+            let more = json!({ "key_label": "Before", "spend_limit_amount": 500, "daily_limit": limit });
+            scene.path = scene.pool(more).await;
+        }
+        if operation == Operation::Acquire {
+            scene.pool(json!({ "key_label": "Neighbour" })).await;
         }
         match operation {
             Operation::Report => scene.lease = acquire(&scene.keys, "openrouter").await.1,
@@ -243,7 +250,10 @@ async fn learn(operation: Operation) -> Course {
         Operation::Update => primary("After"),
         Operation::Rotate => json!([own("Before", NEW, well, unused)]),
         Operation::Delete => json!([]),
-        Operation::Acquire => json!([own("Before", OLD, well, json!([1, 1, 0, 0.0]))]),
+        Operation::Acquire => {
+            let neighbour = own("Neighbour", OLD, well.clone(), unused.clone());
+            json!([own("Before", OLD, well, json!([1, 1, 0, 0.0])), neighbour])
+        }
         Operation::Report => json!([own("Before", OLD, json!(["degraded", 1, null]), json!([1, 1, 1, 0.25]))]),
         Operation::Test => json!([own("Before", OLD, json!(["unhealthy", null, null]), unused)]),
         Operation::Monitor => json!([own("Before", OLD, well, json!([1, 1, 1, 0.0]))]),
@@ -361,14 +371,65 @@ async fn a_request_that_died_half_way_and_is_sent_again_within_four_seconds_coun
         app.advance(until);
         let keys = app.keys().header("idempotency-key", &provider);
         let body = json!({ "provider_name": provider });
-        app.proxy.inject(Fault::ServerError).on("PutItem").always();
+        // What it begins is written down; what it came to is not.
+        let injected = app.proxy.inject(Fault::ServerError).on("PutItem").nth(2).always();
         let _ = keys.post(&format!("{PATH}/acquire"), &body).await.expect(500);
+        assert!(injected.strikes() > 0);
         app.proxy.clear();
         app.advance(later);
         let _ = keys.post(&format!("{PATH}/acquire"), &body).await.expect(200);
         let uses = app.keys().get(&format!("{PATH}/{id}/usage")).await.expect(200)["totals"]["requests"].clone();
         assert_eq!(uses, 2, "{until} {later}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_died_half_way_goes_on_with_its_own_key_and_not_with_the_next() {
+    let app = TestApp::start().await;
+    // The first case has keys to spare, the second none; the third is asked again after its four seconds, in which
+    // nobody used the key.
+    for (case, (pool, limit, later)) in [(2, 9, 1), (1, 1, 1), (2, 1, 300)].into_iter().enumerate() {
+        let provider = format!("one-{case}");
+        for _ in 0..pool {
+            create(&app, &provider, "sk-0123456789abcdef", json!({ "daily_limit": limit })).await;
+        }
+        let keys = app.keys().header("idempotency-key", &provider);
+        let (path, body) = (format!("{PATH}/acquire"), json!({ "provider_name": provider }));
+        app.proxy.inject(Fault::ServerError).on("PutItem").nth(2).always();
+        let _ = keys.post(&path, &body).await.expect(500);
+        app.proxy.clear();
+        app.advance(later);
+        let acquired = keys.post(&path, &body).await.expect(200);
+        assert_eq!(acquired["integration"]["daily_count"], 1, "{case}");
+        let listed = app.keys().get(&format!("{PATH}?provider_name={provider}")).await.expect(200);
+        let counted = listed["integrations"].as_array().unwrap().iter().map(|key| key["daily_count"].as_u64().unwrap());
+        assert_eq!(counted.sum::<u64>(), 1, "{case}");
+        assert_eq!(keys.post(&path, &body).await.str("/lease_id"), acquired["lease_id"].as_str().unwrap(), "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_that_was_long_in_coming_takes_no_others_mark_away() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+    let _ = acquire(&keys, "one").await;
+    let held = app.proxy.inject(Fault::Hold).on("PutItem");
+    let late = keys.clone().header("idempotency-key", "a job of mine");
+    let late = tokio::spawn(async move { acquire(&late, "one").await });
+    held.struck().await;
+    app.advance(8);
+    // Another one's answer is lost, and before it looks whether it had been counted, the late one is.
+    let lost = app.proxy.inject(Fault::LoseAnswer).on("UpdateItem");
+    let second = app.proxy.inject(Fault::Hold).on("UpdateItem").nth(2);
+    let another = tokio::spawn(async move { acquire(&keys, "one").await });
+    second.struck().await;
+    held.release();
+    let _ = late.await.unwrap();
+    second.release();
+    let _ = another.await.unwrap();
+    assert_eq!(lost.strikes(), 1);
+    assert_eq!(get(&app.keys(), id).await["daily_count"], 3);
 }
 
 #[tokio::test]

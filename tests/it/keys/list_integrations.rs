@@ -125,3 +125,21 @@ async fn a_first_page_is_one_query_over_it_its_usage_and_the_count() {
     let _ = keys.get(&format!("{PATH}?limit=2")).await.expect(200);
     assert_eq!(app.proxy.operations(), ["Query", "GetItem", "BatchGetItem"]);
 }
+
+#[tokio::test]
+async fn a_first_page_costs_the_same_whatever_the_pools_size() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let mut costs = Vec::new();
+    for more in [3, 12] {
+        for _ in 0..more {
+            create(&app, "one", "sk-0123456789abcdef", json!({})).await;
+        }
+        let _ = keys.get(PATH).await.expect(200);
+        app.proxy.forget_calls();
+        assert_eq!(keys.get(&format!("{PATH}?limit=2")).await.expect(200)["integrations"].as_array().unwrap().len(), 2);
+        costs.push((app.proxy.operations(), app.proxy.consumed()));
+    }
+    assert_eq!(costs[0], costs[1]);
+    assert!(costs[0].1 > 0.0, "{costs:?}");
+}

@@ -1,9 +1,11 @@
 //! Creating, changing, rotating, deleting; who may.
 
 use fakes::ai::{AiKey, Condition};
+use fakes::{Answer, Fault};
 use futures::future::join_all;
-use http::Method;
+use http::{Method, StatusCode};
 use kit::TestApp;
+use kit::fault_proxy::Fault as ProxyFault;
 use serde_json::{Value, json};
 
 use super::{PATH, acquire, body, create, get, report};
@@ -26,6 +28,7 @@ async fn what_is_wrong_with_a_body_is_told_by_field() {
         (json!({ "spend_limit_period": "daily" }), json!(["body", "spend_limit_amount"])),
         (json!({ "spend_limit_amount": 1, "spend_limit_action": "stop" }), json!(["body", "spend_limit_action"])),
         (json!({ "base_url": "http://10.0.0.1/v1" }), json!(["body", "base_url"])),
+        (json!({ "base_url": "https://gateway.example/v1?api-key=sk-secret" }), json!(["body", "base_url"])),
         (json!({ "unheard_of": 1 }), json!(["body", "unheard_of"])),
     ] {
         let answer = keys.post(PATH, &body(&app, "one", "sk-0123456789abcdef", &change)).await;
@@ -64,6 +67,22 @@ async fn a_key_that_its_provider_refuses_is_not_saved_and_one_that_was_not_judge
     let created = keys.post(PATH, &wanted).await;
     assert_eq!(created.expect(201)["integration"]["id"], 1);
     assert_eq!(created.header("location"), Some("/keys/api/v1/integrations/1"));
+}
+
+#[tokio::test]
+async fn an_address_without_the_providers_call_condemns_no_key() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    let nothing = json!({ "type": "error", "error": { "type": "not_found_error", "message": "Not found" } });
+    app.fakes.openai_compatible.host.faults().all(Fault::Answer(Answer::status(404).json(&nothing)));
+    let wanted = body(&app, "anthropic", "sk-ant-0123456789abcdef", &json!({}));
+    let created = keys.post(PATH, &wanted).await.expect(201)["integration"].clone();
+    let tested = keys.post_empty(&format!("{PATH}/{}/test", created["id"])).await.expect(200);
+    assert_eq!(
+        (&tested["verdict"], &tested["integration"]["health_status"]),
+        (&json!("inconclusive"), &json!("healthy"))
+    );
+    assert!(tested["message"].as_str().unwrap().contains("base_url"), "{tested}");
 }
 
 #[tokio::test]
@@ -122,6 +141,29 @@ async fn there_is_never_a_second_primary() {
 }
 
 #[tokio::test]
+async fn a_creation_waits_while_anothers_transaction_has_the_counter_or_the_pool() {
+    let app = TestApp::start().await;
+    let keys = app.keys();
+    // The embedded table lets nothing meet a transaction; DynamoDB refuses what does, in one of two ways.
+    let refusal = |kind: &str, reasons: Value| {
+        let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+        let body =
+            json!({ "__type": kind, "message": "Transaction is ongoing for the item", "CancellationReasons": reasons });
+        ProxyFault::Status(StatusCode::BAD_REQUEST, body.to_string())
+    };
+    let takes_an_id = |body: &Value| body["UpdateExpression"] == "ADD last_id :one";
+    let conflict = refusal("TransactionConflictException", Value::Null);
+    let counter = app.proxy.inject(conflict).on("UpdateItem").when(takes_an_id).times(3);
+    let cancelled =
+        refusal("TransactionCanceledException", json!([{ "Code": "None" }, { "Code": "TransactionConflict" }]));
+    let pool = app.proxy.inject(cancelled).on("TransactWriteItems").times(3);
+    let id = create(&app, "one", "sk-0123456789abcdef", json!({ "is_primary": true })).await;
+    assert_eq!((counter.strikes(), pool.strikes()), (3, 3));
+    let listed = keys.get(PATH).await.expect(200);
+    assert_eq!((&listed["total"], &listed["integrations"][0]["id"]), (&json!(1), &json!(id)));
+}
+
+#[tokio::test]
 async fn a_rotation_checks_first_and_keeps_the_one_before_a_step_back() {
     let app = TestApp::start().await;
     let keys = app.keys();
@@ -162,9 +204,9 @@ async fn a_rotation_starts_health_afresh() {
     assert_eq!(get(&keys, id).await["consecutive_failures"], 2);
     let path = format!("{PATH}/{id}/rotate");
     for (key, status, failures) in [
-        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+        ("sk-or-v1-second-0123456789", "degraded", 1),
         ("sk-or-v1-first-0123456789", "healthy", 0),
-        ("sk-or-v1-second-0123456789", "unhealthy", 1),
+        ("sk-or-v1-second-0123456789", "degraded", 1),
     ] {
         let rotated = keys.post(&path, &json!({ "credentials": { "api_key": key } })).await.expect(200);
         let integration = &rotated["integration"];

@@ -45,6 +45,15 @@ async fn each_key_is_counted_in_a_partition_of_its_own_and_equals_take_turns() {
     assert!(calls.iter().filter(|call| call.operation == "UpdateItem").all(|call| call.consumed() == 1.0));
 }
 
+/// Gives a copy of a key the other one's secret.
+async fn copy_secret(app: &TestApp, id: u64, copied: u64) {
+    let name = app.secret_names().await.into_iter().find(|name| name.ends_with(&format!("{id:010}"))).unwrap();
+    let secret = app.secrets.get_secret_value().secret_id(&name).send().await.unwrap();
+    let copy = app.secrets.create_secret().name(name.replace(&format!("{id:010}"), &format!("{copied:010}")));
+    let copy = copy.set_client_request_token(secret.version_id).set_secret_string(secret.secret_string);
+    copy.send().await.unwrap();
+}
+
 /// Puts copies of a key beside it, without secrets, until there are `many`.
 async fn copy(app: &TestApp, id: u64, many: u64) {
     let items = app.table.scan().table_name("causeway").send().await.unwrap();
@@ -78,15 +87,14 @@ async fn a_pool_of_more_keys_than_one_call_reads_is_known_whole() {
     copy(&app, first, 150).await;
     for (id, more) in [(first + 149, 2), (first + 3, 1)] {
         let _ = keys.patch(&format!("{PATH}/{id}"), &json!({ "priority": more })).await.expect(200);
+        copy_secret(&app, first, id).await;
     }
-    // The copies have no secret, so their uses are counted and nothing is handed out.
-    for warm in [false, true] {
+    for (id, warm) in [(first + 149, false), (first + 3, true)] {
         app.proxy.forget_calls();
-        let counted = keys.post(&format!("{PATH}/acquire"), &json!({ "provider_name": "one" })).await;
-        assert_eq!(counted.status, 500, "{}", counted.text);
+        assert_eq!(acquire(&keys, "one").await.0, id);
         let operations = app.proxy.operations();
         let reads = operations.iter().take_while(|operation| *operation == "BatchGetItem").count();
-        assert!(!warm || (reads == 2 && operations[2] == "UpdateItem"), "{operations:?}");
+        assert!(!warm || (reads == 2 && operations[2..] == ["GetSecretValue", "UpdateItem"]), "{operations:?}");
     }
     assert_eq!(get(&keys, first + 149).await["minute_count"], 1, "its use was known when the next was chosen");
     assert_eq!(get(&keys, first + 3).await["minute_count"], 1);
@@ -148,6 +156,8 @@ async fn many_reports_at_once_are_each_told_once_and_add_up() {
     let today = &chart["days"][29];
     let counts = (&today["requests"], &today["successes"], &today["errors"], &today["cost"]);
     assert_eq!(counts, (&json!(40), &json!(30), &json!(10), &json!(10.0)));
+    let health = keys.get(&format!("{PATH}/health")).await.expect(200);
+    assert!(health["integrations"][0]["cooling_until"].is_string(), "whichever came last: {health}");
     assert_eq!(chart["days"].as_array().unwrap().len(), 30);
 }
 

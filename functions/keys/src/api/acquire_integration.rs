@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use shared::auth::{Caller, Tenant, needs};
 use shared::http::{ApiError, Body, FieldProblem, line};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::input;
 use super::wire::{Integration, iso};
 use crate::Group;
-use crate::acquire::Grant;
+use crate::acquire::{Grant, Wanted};
 
 #[derive(Serialize, ToSchema)]
 struct Acquired {
@@ -64,7 +64,10 @@ pub(super) async fn acquire_integration(
     fields.finish()?;
     let provider = provider.ok_or_else(|| ApiError::field("provider_name", "required", "is missing"))?;
     let grant = match idempotency_key(&headers)? {
-        Some(key) => group.acquire_once(caller.tenant(), &provider, key).await?,
+        Some(key) => {
+            let wanted = Wanted { provider: &provider, model: model.as_deref() };
+            group.acquire_once(caller.tenant(), wanted, key).await?
+        }
         None => group.acquire(caller.tenant(), &provider).await?,
     };
     tracing::info!(provider, model, integration = grant.key.id.number(), "acquired");
@@ -72,7 +75,7 @@ pub(super) async fn acquire_integration(
 }
 
 async fn present(group: &Group, tenant: &Tenant, grant: Grant) -> Result<Response, ApiError> {
-    let Grant { lease, key, usage, secrets } = grant;
+    let Grant { lease, key, usage, secrets, replayed } = grant;
     let body = Acquired {
         success: true,
         lease_id: lease.seal(group.platform.signing_key().await?, tenant),
@@ -80,7 +83,11 @@ async fn present(group: &Group, tenant: &Tenant, grant: Grant) -> Result<Respons
         credentials: secrets.disclosed(),
         expires_at: iso(lease.expires_at()),
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    let mut response = ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {

@@ -93,7 +93,8 @@ pub(super) async fn prove(
 
 async fn read(mut fields: Fields, group: &Group) -> Result<Wanted, ApiError> {
     let provider = input::provider_name(&mut fields);
-    let base_url = fields.optional("base_url", "an http or https URL without a user", |value| address(value.as_str()?));
+    let base_url = fields
+        .optional("base_url", "an http or https URL without a user and a query", |value| address(value.as_str()?));
     if let Some(Err(error)) = match &base_url {
         Some(url) => Some(group.platform.egress.admit(url).await),
         None => None,
@@ -125,7 +126,9 @@ async fn read(mut fields: Fields, group: &Group) -> Result<Wanted, ApiError> {
 fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text.trim()).ok()?;
     let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && text.len() <= 2_048;
-    (usable && url.username().is_empty() && url.password().is_none()).then_some(url)
+    // It is stored and shown, so it has no place for a credential.
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (usable && is_bare).then_some(url)
 }
 
 impl Wanted {

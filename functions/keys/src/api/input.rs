@@ -14,7 +14,7 @@ pub(super) const PROVIDER: &str = "a provider's name: 1 to 64 lower-case letters
 const LIMIT: &str = "a whole number from 1, or null for none";
 const AMOUNT: &str = "a number from 0.000001, or null for none";
 /// The least amount of money that is told from none: far smaller numbers are not in the table's range.
-pub(super) const LEAST_AMOUNT: f64 = 0.000_001;
+const LEAST_AMOUNT: f64 = 0.000_001;
 const LONGEST_SECRET: usize = 8_192;
 const MOST: u64 = 1_000_000_000_000;
 

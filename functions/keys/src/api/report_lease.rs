@@ -10,13 +10,14 @@ use shared::auth::{Caller, needs};
 use shared::http::{ApiError, Body, Fields};
 use utoipa::ToSchema;
 
-use super::input;
 use super::wire::iso;
 use crate::Group;
 use crate::lease::Lease;
 use crate::model::{HealthStatus, KeyId, Outcome, Report};
 
 const A_DAY: f64 = 86_400.0;
+/// The least cost that is told from none: costs are added up to the ninth decimal.
+const LEAST_COST: f64 = 0.000_000_001;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Reported)]
@@ -97,6 +98,6 @@ fn read(fields: &mut Fields) -> Option<Report> {
         let seconds = value.as_f64().filter(|seconds| (0.0..=A_DAY).contains(seconds))?;
         Duration::try_from_secs_f64(seconds).ok()
     });
-    let cost = cost.filter(|cost| *cost >= input::LEAST_AMOUNT).unwrap_or_default();
+    let cost = cost.filter(|cost| *cost >= LEAST_COST).unwrap_or_default();
     Some(Report { outcome: outcome?, cost, retry_after })
 }

@@ -46,10 +46,10 @@ pub(super) async fn test_integration(
 ) -> Result<Json<TestReport>, ApiError> {
     fields.finish()?;
     let (key, secrets) = group.keys.open(caller.tenant(), id).await?;
-    let started = Instant::now();
+    let (began, started) = (group.platform.ids.now(), Instant::now());
     let probe = group.probe(&key, &secrets).await;
     let latency = started.elapsed();
-    let key = group.record(caller.tenant(), id, key.revision, &probe).await?;
+    let key = group.record(caller.tenant(), id, key.revision, began, &probe).await?;
     let usage = group.keys.usage(caller.tenant(), &key).await?;
     let now = group.platform.ids.now();
     Ok(Json(TestReport {

@@ -77,6 +77,8 @@ pub enum Reason {
     MinuteLimit,
     /// It is used more often than its uses can be counted.
     Busy,
+    /// Its stored credential cannot be read.
+    Unreadable,
 }
 
 impl Reason {
@@ -91,6 +93,7 @@ impl Reason {
             Self::DailyLimit => "daily_limit",
             Self::MinuteLimit => "minute_limit",
             Self::Busy => "busy",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -115,7 +118,7 @@ pub struct Choice {
     pub passed_over: Vec<PassedOver>,
 }
 
-/// Why a key cannot be used now, and until when.
+/// Why a key cannot be used now, and until when: of several reasons the one that holds the longest.
 #[must_use]
 pub fn objection(key: &Key, usage: &Usage, now: Timestamp) -> Option<PassedOver> {
     let passed = |reason, free_at| Some(PassedOver { id: key.id, reason, free_at });
@@ -125,20 +128,19 @@ pub fn objection(key: &Key, usage: &Usage, now: Timestamp) -> Option<PassedOver>
     if key.health.status() == HealthStatus::Unhealthy {
         return passed(Reason::Unhealthy, None);
     }
-    if let Some(until) = key.health.cooling(now) {
-        return passed(Reason::CoolingDown, Some(until));
-    }
-    if let Some(until) = key.blocked_until(now) {
-        return passed(Reason::SpendLimit, Some(until));
-    }
     let counted_at = Timestamp::from_second(usage.minute_at(now).saturating_mul(60)).unwrap_or(now);
-    if key.daily_limit.is_some_and(|limit| usage.day_count_at(now) >= limit) {
-        return passed(Reason::DailyLimit, Some(Period::Daily.end(counted_at)));
-    }
-    if key.minute_limit.is_some_and(|limit| usage.minute_count_at(now) >= limit) {
-        return passed(Reason::MinuteLimit, counted_at.checked_add(SignedDuration::from_secs(60)).ok());
-    }
-    None
+    let is_full_today = key.daily_limit.is_some_and(|limit| usage.day_count_at(now) >= limit);
+    let is_full_now = key.minute_limit.is_some_and(|limit| usage.minute_count_at(now) >= limit);
+    let next_minute = counted_at.saturating_add(SignedDuration::from_secs(60)).unwrap_or(counted_at);
+    let ends = [
+        (Reason::CoolingDown, key.health.cooling(now)),
+        (Reason::SpendLimit, key.blocked_until(now)),
+        (Reason::DailyLimit, is_full_today.then(|| Period::Daily.end(counted_at))),
+        (Reason::MinuteLimit, is_full_now.then_some(next_minute)),
+    ];
+    // Several may hold at once; the key is free when the last of them ends. Of two that end together the first is told.
+    let last = ends.into_iter().rev().filter_map(|(reason, end)| Some((reason, end?))).max_by_key(|(_, end)| *end);
+    last.and_then(|(reason, end)| passed(reason, Some(end)))
 }
 
 /// Orders the keys that can be used now: primary first, then by priority, then the least recently used; and says of each
@@ -179,6 +181,7 @@ mod tests {
     use super::super::{Event, SpendAction, SpendLimit, Spent};
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn used(second: i64) -> Usage {
         Usage { minute: minute_of(at(second)), minute_count: 1, day_count: 1, last_used_at: Some(at(second)) }
@@ -227,6 +230,19 @@ mod tests {
             key.daily_limit = Some(9);
         });
         assert_eq!(spent, Some((Reason::DailyLimit, Some(at(86_400 * 20_001)))));
+        let limited = |wait: u64| {
+            passed(&move |key, usage| {
+                full(key, usage);
+                key.health.on(Event::RateLimited(Some(Duration::from_secs(wait))), now);
+            })
+        };
+        assert_eq!(
+            limited(10),
+            Some((Reason::MinuteLimit, Some(at(86_400 * 20_000 + 3_720)))),
+            "it is full for longer"
+        );
+        assert_eq!(limited(600), Some((Reason::CoolingDown, Some(at(86_400 * 20_000 + 4_261)))));
+        assert_eq!(limited(59), Some((Reason::CoolingDown, Some(at(86_400 * 20_000 + 3_720)))), "both end together");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! How a key is: a state machine over what its users report and what probes find.
 //!
-//! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key or of used-up
-//! credit makes it unhealthy at once, because every further use would fail too. Being rate limited is no failure: the key
+//! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key makes it unhealthy
+//! at once, because every further use would fail too. Used-up credit is a failure like another: the key is good, and may
+//! still do what is free; a probe that finds it neither disables the key nor brings it back. Being rate limited is no failure: the key
 //! cools down, for as long as the provider says or for a time that doubles while it goes on, and is as healthy as before.
-//! A success, a probe that proves the key, and a reset clear everything.
+//! A probe that proves the key and a reset clear everything. A reported success clears what went wrong before its key was
+//! handed out. Of what went wrong later it ends the row of failures, and no more: the use may have been over by then. A
+//! cooldown in particular ends by its time or by a probe.
 
 use std::time::Duration;
 
@@ -44,7 +47,7 @@ impl HealthStatus {
     }
 }
 
-/// Why a key is out whatever its failures.
+/// What is wrong with a key beyond its failures in a row. A refusal puts it out whatever they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outage {
@@ -52,7 +55,7 @@ pub enum Outage {
     ReportedInvalid,
     /// The provider told a probe that the key does not work.
     ConfirmedInvalid,
-    /// Its credit or quota is used up.
+    /// Its credit or quota is used up. The key itself is good, so by this alone it is not out.
     Exhausted,
 }
 
@@ -72,7 +75,7 @@ pub struct LastError {
 pub struct Health {
     /// Failures in a row.
     pub failures: u32,
-    /// Why it is out, if it is.
+    /// What is wrong with it beyond them.
     pub outage: Option<Outage>,
     /// Until when it is not chosen because of its rate limit.
     pub cooling_until: Option<Timestamp>,
@@ -85,8 +88,8 @@ pub struct Health {
 /// What happens to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A use went well.
-    Succeeded,
+    /// A use went well whose key was handed out then.
+    Succeeded(Timestamp),
     /// A use failed for another reason than the key's own rights and limits.
     Failed,
     /// The provider throttled a use, and may have said for how long.
@@ -119,11 +122,17 @@ impl Health {
     /// In a word.
     #[must_use]
     pub fn status(&self) -> HealthStatus {
-        match (self.outage, self.failures) {
-            (Some(_), _) | (None, UNHEALTHY_FROM..) => HealthStatus::Unhealthy,
-            (None, 0) => HealthStatus::Healthy,
-            (None, _) => HealthStatus::Degraded,
+        match self.failures {
+            _ if self.is_refused() => HealthStatus::Unhealthy,
+            0 => HealthStatus::Healthy,
+            UNHEALTHY_FROM.. => HealthStatus::Unhealthy,
+            _ => HealthStatus::Degraded,
         }
+    }
+
+    /// True if its provider does not accept it, as far as is known.
+    fn is_refused(&self) -> bool {
+        matches!(self.outage, Some(Outage::ReportedInvalid | Outage::ConfirmedInvalid))
     }
 
     /// Until when it cools down, if it does now.
@@ -140,27 +149,55 @@ impl Health {
 
     /// Takes in what happened.
     pub fn on(&mut self, event: Event, now: Timestamp) {
-        let mut failed = |code: &str, message: &str, outage: Option<Outage>| {
-            self.failures = self.failures.saturating_add(1);
-            self.outage = outage.or(self.outage);
-            self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
-        };
         match event {
-            Event::Succeeded | Event::Proved | Event::Reset => *self = Self::default(),
-            Event::Failed => failed("error", "A use of the key failed.", None),
-            Event::RefusedInUse => failed(
-                "invalid_key",
-                "The provider refused the key in use. It is tested again every five minutes.",
-                Some(Outage::ReportedInvalid),
-            ),
-            Event::OutOfCredit => failed(
-                "insufficient_credits",
-                "The provider says that the key's credit is used up. It is tested again every five minutes.",
-                Some(Outage::Exhausted),
-            ),
-            Event::ProvedInvalid(message) => failed("invalid", &message, Some(Outage::ConfirmedInvalid)),
-            Event::ProvedExhausted(message) => failed("exhausted", &message, Some(Outage::Exhausted)),
+            Event::Proved | Event::Reset => *self = Self::default(),
+            Event::Succeeded(granted_at) => self.succeed(granted_at, now),
+            Event::Failed => self.fail("error", "A use of the key failed.", now),
+            Event::RefusedInUse => {
+                let message = "The provider refused the key in use. It is tested again every five minutes.";
+                self.fail("invalid_key", message, now);
+                self.outage = Some(Outage::ReportedInvalid);
+            }
+            Event::OutOfCredit => {
+                self.fail("insufficient_credits", "The provider says that the key's credit is used up.", now);
+                self.outage = self.outage.or(Some(Outage::Exhausted));
+            }
+            Event::ProvedInvalid(message) => {
+                self.fail("invalid", &message, now);
+                self.outage = Some(Outage::ConfirmedInvalid);
+            }
+            Event::ProvedExhausted(message) => {
+                // So it is not refused. Its failures in use stay, and a probe adds none to them.
+                let in_use = if self.is_refused() { 0 } else { self.failures };
+                self.fail("exhausted", &message, now);
+                self.failures = in_use.max(1);
+                self.outage = Some(Outage::Exhausted);
+            }
             Event::RateLimited(retry_after) => self.cool_down(retry_after, now),
+        }
+    }
+
+    /// Takes in what a probe that began then has found. What went wrong since is newer than a proof.
+    pub fn judge(&mut self, event: Event, began: Timestamp, now: Timestamp) {
+        let is_newer = self.last_error.as_ref().is_some_and(|error| began < error.at);
+        if !(is_newer && event == Event::Proved) {
+            self.on(event, now);
+        }
+    }
+
+    fn fail(&mut self, code: &str, message: &str, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(LastError { code: code.into(), message: message.into(), at: now });
+    }
+
+    fn succeed(&mut self, granted_at: Timestamp, now: Timestamp) {
+        let was_later = self.last_error.as_ref().is_none_or(|error| error.at < granted_at);
+        if was_later && self.cooling(now).is_none() {
+            *self = Self::default();
+        } else if !self.is_refused() {
+            (self.failures, self.outage) = (0, None);
+            // What is still cooling down, or would for longer the next time, goes on saying why.
+            self.last_error = self.last_error.take().filter(|_| self.cooldowns > 0);
         }
     }
 
@@ -209,9 +246,14 @@ mod tests {
         }
     }
 
+    /// Before and after everything else, which happens at second 1,000.
+    const EARLIER: i64 = 999;
+    const LATER: i64 = 100_000;
+
     fn events() -> Vec<Event> {
         vec![
-            Event::Succeeded,
+            Event::Succeeded(at(EARLIER)),
+            Event::Succeeded(at(LATER)),
             Event::Failed,
             Event::RateLimited(None),
             Event::RateLimited(Some(Duration::from_secs(7))),
@@ -228,20 +270,75 @@ mod tests {
     fn every_pair_of_events_ends_as_the_rules_say() {
         for first in events() {
             for second in events() {
+                let before = after(std::slice::from_ref(&first));
                 let health = after(&[first.clone(), second.clone()]);
-                let (before, clears) = (after(std::slice::from_ref(&first)), |event: &Event| {
-                    matches!(event, Event::Succeeded | Event::Proved | Event::Reset)
-                });
                 let expected = match &second {
-                    event if clears(event) => Healthy,
-                    Event::Failed if before.status() == Healthy => Degraded,
-                    Event::Failed | Event::RateLimited(_) => before.status(),
-                    _ => Unhealthy,
+                    Event::Succeeded(granted_at) if *granted_at == at(EARLIER) && before.is_refused() => Unhealthy,
+                    Event::Succeeded(_) | Event::Proved | Event::Reset => Healthy,
+                    Event::RateLimited(_) => before.status(),
+                    Event::ProvedExhausted(_) => Degraded,
+                    Event::Failed | Event::OutOfCredit if before.is_refused() => Unhealthy,
+                    Event::Failed | Event::OutOfCredit => Degraded,
+                    Event::RefusedInUse | Event::ProvedInvalid(_) => Unhealthy,
                 };
                 assert_eq!(health.status(), expected, "{first:?} {second:?}");
-                assert_eq!(clears(&second), health == Health::default(), "{first:?} {second:?}");
+                let clears = match &second {
+                    Event::Proved | Event::Reset => true,
+                    Event::Succeeded(granted_at) => {
+                        before.cooling_until.is_none() && (!before.is_refused() || *granted_at == at(LATER))
+                    }
+                    _ => false,
+                };
+                assert_eq!(clears, health == Health::default(), "{first:?} {second:?}");
             }
         }
+    }
+
+    #[test]
+    fn used_up_credit_counts_as_a_failure_in_use_and_disables_nothing_by_itself() {
+        let found = || Event::ProvedExhausted("?".into());
+        for (events, failures, status) in [
+            (vec![Event::OutOfCredit], 1, Degraded),
+            (vec![Event::OutOfCredit, Event::Failed], 2, Degraded),
+            (vec![Event::OutOfCredit; 3], 3, Unhealthy),
+            (vec![found(); 5], 1, Degraded),
+            (vec![Event::Failed, Event::Failed, found()], 2, Degraded),
+            (vec![Event::Failed, Event::Failed, Event::Failed, found()], 3, Unhealthy),
+            (vec![Event::ProvedInvalid("?".into()), Event::ProvedInvalid("?".into()), found()], 1, Degraded),
+            (vec![Event::RefusedInUse, Event::OutOfCredit], 2, Unhealthy),
+        ] {
+            let health = after(&events);
+            assert_eq!((health.failures, health.status()), (failures, status), "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_proof_undoes_nothing_that_went_wrong_after_its_probe_began() {
+        for event in [Event::RefusedInUse, Event::RateLimited(None), Event::Failed] {
+            let (refused, mut health) = (after(std::slice::from_ref(&event)), after(std::slice::from_ref(&event)));
+            health.judge(Event::Proved, at(999), at(1_001));
+            assert_eq!(health, refused, "{event:?}");
+            health.judge(Event::Proved, at(1_000), at(1_001));
+            assert_eq!(health, Health::default(), "{event:?}");
+        }
+        let mut health = after(&[Event::Failed]);
+        health.judge(Event::ProvedInvalid("?".into()), at(999), at(1_001));
+        assert_eq!(health.status(), Unhealthy, "a refusal counts whenever it was asked for");
+    }
+
+    #[test]
+    fn a_success_ends_no_cooldown_and_one_of_an_earlier_use_shortens_no_later_one() {
+        let mut health = after(&[Event::Failed, Event::RateLimited(Some(Duration::from_secs(600)))]);
+        for granted_at in [EARLIER, 1_000, 1_001] {
+            health.on(Event::Succeeded(at(granted_at)), at(1_001));
+            assert_eq!(health.cooling(at(1_001)), Some(at(1_600)), "{granted_at}");
+            assert_eq!((health.failures, health.cooldowns), (0, 1), "{granted_at}");
+            assert_eq!(health.last_error.as_ref().unwrap().code, "rate_limited", "{granted_at}");
+        }
+        health.on(Event::Succeeded(at(EARLIER)), at(1_600));
+        assert_eq!(health.cooldowns, 1, "the next one is twice as long as the first");
+        health.on(Event::Succeeded(at(1_600)), at(1_601));
+        assert_eq!(health, Health::default());
     }
 
     #[test]
@@ -271,10 +368,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_success_clears_whatever_was_before(chosen in proptest::collection::vec(0usize..10, 0..12)) {
-            let mut all: Vec<Event> = chosen.into_iter().map(|index| events()[index].clone()).collect();
-            all.push(Event::Succeeded);
-            prop_assert_eq!(after(&all), Health::default());
+        fn a_success_clears_what_was_before_its_key_was_handed_out_and_no_outage_of_later(
+            chosen in proptest::collection::vec(0usize..11, 0..12),
+        ) {
+            let all: Vec<Event> = chosen.into_iter().map(|index| events()[index].clone()).collect();
+            let before = after(&all);
+            let mut health = before.clone();
+            health.on(Event::Succeeded(at(EARLIER)), at(1_000));
+            prop_assert_eq!((health.is_refused(), health.cooling_until), (before.is_refused(), before.cooling_until));
+            health.on(Event::Succeeded(at(LATER)), at(LATER));
+            prop_assert_eq!(health, Health::default());
         }
     }
 }

@@ -293,7 +293,19 @@ impl Key {
         self.spend_exceeded(now).then(|| limit.period.end(now))
     }
 
-    /// Compares what was spent with the limit. What the provider told of the present period counts, else `reported`.
+    /// Takes in what its provider told when asked at `now`, and compares what was spent. What was heard later stays.
+    pub fn hear(&mut self, told: Option<&Amounts>, reported: Spent, now: Timestamp) {
+        if self.billing.as_ref().is_some_and(|heard| now < heard.at) {
+            return;
+        }
+        if let Some(amounts) = told {
+            self.billing = Some(Told { amounts: amounts.clone(), at: now });
+        }
+        self.judge_spend(reported, now);
+    }
+
+    /// Compares what was spent with the limit: what the provider told of the present period or what was `reported` of it,
+    /// whichever is more. What was told may be as old as the period, where the provider has not told anything since.
     pub fn judge_spend(&mut self, reported: Spent, now: Timestamp) {
         self.spend_exceeded_in = None;
         let Some(limit) = self.spend_limit else { return };
@@ -304,7 +316,7 @@ impl Key {
             Period::Daily => told.amounts.used_today,
             Period::Monthly => told.amounts.used_month,
         });
-        if told.or(reported.in_the(limit.period)).is_some_and(|spent| spent >= limit.amount) {
+        if told.into_iter().chain(reported.in_the(limit.period)).any(|spent| spent >= limit.amount) {
             self.spend_exceeded_in = Some(period);
         }
     }
@@ -347,6 +359,21 @@ mod tests {
         assert_eq!(Period::Daily.end(moment), at("2027-01-01T00:00:00Z"));
         assert_eq!(Period::Monthly.end(moment), at("2027-01-01T00:00:00Z"));
         assert_eq!(Period::Monthly.end(at("2026-02-01T00:00:00Z")), at("2026-03-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn an_answer_that_was_asked_for_earlier_overwrites_none_that_was_asked_for_later() {
+        let mut key = super::super::testing::key(1);
+        key.spend_limit = Some(SpendLimit { amount: 10.0, period: Period::Daily, action: SpendAction::Block });
+        let used = |amount: f64| Amounts { used_today: Some(amount), ..Amounts::default() };
+        let (earlier, later) = (at("2026-11-21T10:00:00Z"), at("2026-11-21T10:00:05Z"));
+        key.hear(Some(&used(11.0)), Spent::default(), later);
+        key.hear(Some(&used(9.0)), Spent::default(), earlier);
+        assert_eq!((key.billing.as_ref().unwrap().at, key.spend_exceeded(later)), (later, true));
+        key.hear(None, Spent::default(), later);
+        assert_eq!(key.billing.as_ref().unwrap().amounts.used_today, Some(11.0));
+        key.hear(Some(&used(9.0)), Spent::default(), later);
+        assert!(!key.spend_exceeded(later));
     }
 
     #[test]

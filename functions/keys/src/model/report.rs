@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
@@ -52,11 +53,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// What it means for the key's health.
+    /// What it means for the health of the key, which was handed out then.
     #[must_use]
-    pub fn event(&self) -> Event {
+    pub fn event(&self, granted_at: Timestamp) -> Event {
         match self.outcome {
-            Outcome::Success => Event::Succeeded,
+            Outcome::Success => Event::Succeeded(granted_at),
             Outcome::RateLimited => Event::RateLimited(self.retry_after),
             Outcome::InvalidKey => Event::RefusedInUse,
             Outcome::InsufficientCredits => Event::OutOfCredit,

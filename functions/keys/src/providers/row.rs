@@ -107,9 +107,14 @@ impl KeyProvider for Row {
             }
             Ok(site) => {
                 let is_elsewhere = matches!(site, Site::Elsewhere(_));
+                let rule = |answer: &Answer| match answer.status {
+                    // At an address of its own a call that is not there says something of the address only.
+                    404 | 405 if is_elsewhere => not_there(label),
+                    _ => rule(label, answer),
+                };
                 if self.junk_first || is_elsewhere {
                     match self.ask(&site, &junk_key(self.entry.name), egress).await {
-                        Ok(answer) => match rule(label, &answer) {
+                        Ok(answer) => match rule(&answer) {
                             Probe { verdict: Verdict::Invalid, .. } => {}
                             probe if probe.verdict == Verdict::Inconclusive => return probe,
                             _ => return proves_nothing(label),
@@ -117,7 +122,7 @@ impl KeyProvider for Row {
                         Err(probe) => return probe,
                     }
                 }
-                self.ask(&site, api_key, egress).await.map_or_else(|probe| probe, |answer| rule(label, &answer))
+                self.ask(&site, api_key, egress).await.map_or_else(|probe| probe, |answer| rule(&answer))
             }
             Err(probe) => probe,
         }
@@ -200,6 +205,13 @@ pub(super) async fn answered(label: &str, request: Outgoing) -> Result<Answer, P
 pub(super) fn junk_key(of: &str) -> SecretString {
     let digest = sha256_hex(format!("junk key for {of}").as_bytes());
     SecretString::from(format!("not-a-key-{}", digest.chars().take(32).collect::<String>()))
+}
+
+/// The verdict where an address of a key's own does not have the provider's call.
+fn not_there(label: &str) -> Probe {
+    Probe::inconclusive(format!(
+        "base_url does not have the call that checks a key of {label}; see that it is the address before that call's path"
+    ))
 }
 
 /// The verdict where a made-up key is answered as a good one.

@@ -602,6 +602,19 @@ async fn a_key_with_an_address_of_its_own_is_judged_there() {
     world.fakes.anthropic.add_key(KEY);
     assert_eq!(world.probe("anthropic", &key, Some(&base_url)).await.verdict, Valid);
     assert!(world.fakes.anthropic.host.requests().iter().all(|asked| asked.path == "/v1/models"));
+    // What is not there judges no key, in whatever words; whether a made-up one hears it too or not.
+    let refusal = |status: u16, code: &str| {
+        Fault::Answer(
+            Answer::status(status).json(&json!({ "type": "error", "error": { "type": code, "message": "?" } })),
+        )
+    };
+    let faults = world.fakes.anthropic.host.faults();
+    for first in [refusal(404, "not_found_error"), refusal(401, "authentication_error")] {
+        faults.next(1, first);
+        faults.all(refusal(404, "not_found_error"));
+        assert_eq!(world.probe("anthropic", &key, Some(&base_url)).await.verdict, Inconclusive);
+        faults.clear();
+    }
 }
 
 #[tokio::test]

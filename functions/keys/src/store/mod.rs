@@ -150,6 +150,17 @@ pub struct Listed {
     pub total: usize,
 }
 
+/// A key that was read a while ago, opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// The key as it is now, with its credential.
+    Whole(Key, Secrets),
+    /// Its credential is not there or cannot be read, and asking again would change nothing.
+    Unreadable,
+    /// The key has been deleted.
+    Gone,
+}
+
 /// What changes with every use.
 #[derive(Debug, Default)]
 struct Live {
@@ -350,6 +361,34 @@ impl Keys {
         }
     }
 
+    /// Opens a key that was read a while ago; it is read again if it was rotated since.
+    ///
+    /// # Errors
+    /// [`ApiError::Internal`] if the table or Secrets Manager does not answer.
+    pub async fn open_known(&self, tenant: &Tenant, key: &Key) -> Result<Opened, ApiError> {
+        let mut key = key.clone();
+        let error = loop {
+            match self.secrets(tenant, &key).await {
+                Ok(secrets) => return Ok(Opened::Whole(key, secrets)),
+                Err(CredentialError::Missing) => {
+                    let fresh = match self.read(tenant, key.id).await {
+                        Ok(fresh) => fresh,
+                        Err(ApiError::NotFound { .. }) => return Ok(Opened::Gone),
+                        Err(error) => return Err(error),
+                    };
+                    if fresh.secret.version == key.secret.version {
+                        break CredentialError::Missing;
+                    }
+                    key = fresh;
+                }
+                Err(error) if is_passing(&error) => return Err(error.into()),
+                Err(error) => break error,
+            }
+        };
+        tracing::error!(tenant = tenant.as_str(), integration = key.id.number(), %error, "a credential could not be read");
+        Ok(Opened::Unreadable)
+    }
+
     /// Creates a key. `complete` is given the id, the place of the credential and the moment, and gives the key.
     ///
     /// # Errors
@@ -404,22 +443,32 @@ impl Keys {
         Err(TableError::Contended.into())
     }
 
-    /// Takes the next id. One that is taken and not used is a gap.
+    /// Takes the next id, again while transactions that create or delete a key have the counter. One that is taken and not
+    /// used is a gap.
     async fn next_id(&self, tenant: &Tenant) -> Result<KeyId, ApiError> {
-        let counted = self
-            .table
-            .client()
-            .update_item()
-            .table_name(self.table.name())
-            .set_key(Some(pool::counter(tenant).attributes()))
-            .update_expression("ADD last_id :one")
-            .expression_attribute_values(":one", number(1))
-            .return_values(ReturnValue::UpdatedNew)
-            .send()
-            .await
-            .map_err(refine)?;
-        let last = counted.attributes.as_ref().and_then(|attributes| whole(attributes, "last_id"));
-        last.and_then(KeyId::new).ok_or_else(|| ApiError::internal("the counter of keys cannot be read"))
+        for attempt in 0..TRIES {
+            let update = self
+                .table
+                .client()
+                .update_item()
+                .table_name(self.table.name())
+                .set_key(Some(pool::counter(tenant).attributes()))
+                .update_expression("ADD last_id :one")
+                .expression_attribute_values(":one", number(1))
+                .return_values(ReturnValue::UpdatedNew);
+            let counted = match update.send().await.map_err(refine) {
+                Ok(counted) => counted,
+                Err(TableError::Contended) => {
+                    self.table.pause(attempt).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let last = counted.attributes.as_ref().and_then(|attributes| whole(attributes, "last_id"));
+            let unreadable = || ApiError::internal("the counter of keys cannot be read");
+            return last.and_then(KeyId::new).ok_or_else(unreadable);
+        }
+        Err(TableError::Contended.into())
     }
 
     fn count_keys(&self, tenant: &Tenant, by: i64) -> Result<TransactWriteItem, TableError> {
@@ -671,6 +720,17 @@ impl Keys {
             Err(TableError::Missing) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// True for trouble of Secrets Manager's own, which says nothing of the one secret.
+fn is_passing(error: &CredentialError) -> bool {
+    const TROUBLE: [&str; 4] =
+        ["InternalServiceError", "InternalServiceErrorException", "ThrottlingException", "RequestLimitExceeded"];
+    match error {
+        CredentialError::Unavailable(_) => true,
+        CredentialError::Refused { code, .. } => TROUBLE.contains(&code.as_str()),
+        _ => false,
     }
 }
 

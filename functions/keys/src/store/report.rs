@@ -69,7 +69,7 @@ impl Keys {
             let mut after = before.clone();
             // A report on a credential that has been rotated away says nothing about the present one.
             if lease.revision == before.revision {
-                after.health.on(report.event(), now);
+                after.health.on(report.event(lease.granted_at), now);
             }
             let reported = Reported {
                 id: lease.id,

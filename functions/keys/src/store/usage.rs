@@ -17,8 +17,8 @@
 //! its lease's nonce in a set, and requires that it is not there yet: repeating an update whose answer was lost either
 //! counts, or fails and shows the nonce, which means that it had counted. The sets are four, one for each slot of four
 //! seconds in turn; an update clears the two that are next, so that the item stays small, and every attempt at one use
-//! works on the slot in which it began, which stays for four seconds at the least: longer than we try. A repeated request,
-//! whose nonce is that of its idempotency key, looks into the slot before its own too.
+//! works on the slot in which it began, which stays for four seconds at the least: longer than we try. A request that goes
+//! on with what another one began, under its nonce, looks into the slot before its own too.
 //!
 //! **How often.** DynamoDB takes about a thousand units of writes a second to one item, and an update costs a unit for each
 //! KiB of it. The nonces of four to eight seconds are in it, eight bytes each: so about 140 uses a second of one key. Where
@@ -34,12 +34,15 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
 use shared::table::keys::{self as places, pool};
 use shared::table::{Record, Stored, TableError, refine};
+use tokio::time::Instant;
 
 use super::{Keys, Live, number, whole};
 use crate::GROUP;
@@ -47,6 +50,8 @@ use crate::model::{Key, KeyId, Usage, day_of_minute, first_minute_of_day, object
 
 /// What is read of a usage item: the nonces are of no use to a reader.
 pub(super) const PROJECTION: &str = "pk, at_minute, minute_count, day_count, last_used_at, generation";
+/// The sets of nonces, all of them.
+const NONCES: &str = "r0, r1, r2, r3";
 /// How long a day's record is kept.
 pub(super) const HISTORY: SignedDuration = SignedDuration::from_hours(400 * 24);
 const SLOT_SECONDS: i64 = 4;
@@ -54,6 +59,8 @@ const SLOTS: i64 = 4;
 /// Three attempts of a second each end within the slot's life.
 const UNANSWERED_TRIES: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(1_100);
+/// No attempt begins later than this after the first, so that each arrives while the slot lives.
+const LAST_ATTEMPT: Duration = Duration::from_millis(2_800);
 /// Each failed condition means that others went on, so this ends.
 const TRIES: u32 = 64;
 /// DynamoDB's names for: there is too much to do just now, so nothing was done.
@@ -61,6 +68,10 @@ const THROTTLED: [&str; 3] = ["ProvisionedThroughputExceededException", "Request
 
 fn is_throttling(error: &TableError) -> bool {
     matches!(error, TableError::Refused { code, .. } if THROTTLED.contains(&code.as_str()))
+}
+
+fn is_unmet(error: &SdkError<UpdateItemError>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
 /// The usage item of a new key.
@@ -122,7 +133,8 @@ pub enum Counted {
 
 /// One attempt's answer.
 enum Attempt {
-    Counted,
+    /// With the counts as they are then.
+    Counted(Item),
     Condition(Option<Item>),
     Unanswered(TableError),
 }
@@ -157,28 +169,30 @@ impl Keys {
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer, again and again; the use may have been counted.
-    pub async fn count(
-        &self,
-        tenant: &Tenant,
-        key: &Key,
-        seen: Usage,
-        nonce: &[u8],
-        now: Timestamp,
-    ) -> Result<Counted, TableError> {
+    pub async fn count(&self, tenant: &Tenant, key: &Key, seen: Usage, nonce: &[u8]) -> Result<Counted, TableError> {
         let mut usage = seen;
         let mut unanswered = 0;
+        let mut began = self.began();
         // True once an attempt may have counted although it was not answered.
         let mut doubtful = false;
         for _ in 0..TRIES {
-            if objection(key, &usage, now).is_some() {
+            // Every attempt that may be a second one works on the slot of the first; any other on the present one.
+            if !doubtful {
+                began = self.began();
+            }
+            if objection(key, &usage, began.at).is_some() {
                 return Ok(Counted::Refused(usage));
             }
-            let next = Use::of(key, usage, nonce, now);
+            let mut next = Use::of(key, usage, nonce, began.at);
             if next.starts_day {
                 self.keep_day(tenant, key.id, &usage).await?;
+                if !doubtful {
+                    began = self.began();
+                    next = Use::of(key, usage, nonce, began.at);
+                }
             }
             match self.attempt(tenant, key, &next).await {
-                Attempt::Counted => return Ok(Counted::Granted(next.after)),
+                Attempt::Counted(item) => return Ok(Counted::Granted(next.after(&item))),
                 Attempt::Condition(None) => return Ok(Counted::Gone),
                 Attempt::Condition(Some(item)) => {
                     usage = of(&item);
@@ -189,7 +203,7 @@ impl Keys {
                 Attempt::Unanswered(error) => {
                     unanswered += 1;
                     doubtful |= !(error.nothing_written() || is_throttling(&error));
-                    if unanswered == UNANSWERED_TRIES {
+                    if unanswered == UNANSWERED_TRIES || began.since.elapsed() > LAST_ATTEMPT {
                         return if doubtful { Err(error) } else { Ok(Counted::Busy) };
                     }
                     self.table.pause(unanswered).await;
@@ -199,8 +213,26 @@ impl Keys {
         Err(TableError::Contended)
     }
 
-    /// Writes a finished day's uses into its record. The update that starts the next day requires these very counts, so
-    /// what was written last is right.
+    fn began(&self) -> Began {
+        Began { at: self.ids.now(), since: Instant::now() }
+    }
+
+    /// True if a use of this name was counted a moment ago. Its nonce stays for four seconds at the least, and from then on
+    /// until the key's next use.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn was_counted(&self, tenant: &Tenant, id: KeyId, nonce: &[u8]) -> Result<bool, TableError> {
+        let get = self.table.client().get_item().table_name(self.table.name());
+        let get = get.set_key(Some(pool::usage(tenant, &id.sort()).attributes())).consistent_read(true);
+        let get = get.projection_expression(NONCES).return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let item = get.send().await.map_err(refine)?.item.unwrap_or_default();
+        let nonce = Blob::new(nonce);
+        Ok(item.values().filter_map(|nonces| nonces.as_bs().ok()).any(|nonces| nonces.contains(&nonce)))
+    }
+
+    /// Writes a finished day's uses into its record, unless more are written there. The update that starts the next day
+    /// requires the counts that were read, so the most that was ever written is right, in whatever order it arrives.
     async fn keep_day(&self, tenant: &Tenant, id: KeyId, usage: &Usage) -> Result<(), TableError> {
         if usage.day_count == 0 {
             return Ok(());
@@ -208,20 +240,24 @@ impl Keys {
         let day = day_of_minute(usage.minute);
         let expires_at = Timestamp::from_second(usage.minute.saturating_mul(60)).unwrap_or_default();
         let expires_at = expires_at.saturating_add(HISTORY).unwrap_or(expires_at);
-        self.table
+        let written = self
+            .table
             .client()
             .update_item()
             .table_name(self.table.name())
             .set_key(Some(pool::day(tenant, &id.sort(), &day).attributes()))
             .update_expression("SET #requests = :requests, expires_at = :expires_at")
+            .condition_expression("attribute_not_exists(#requests) OR #requests < :requests")
             .expression_attribute_names("#requests", "requests")
             .expression_attribute_values(":requests", AttributeValue::N(usage.day_count.to_string()))
             .expression_attribute_values(":expires_at", number(expires_at.as_second()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
-            .await
-            .map_err(refine)?;
-        Ok(())
+            .await;
+        match written {
+            Err(error) if !is_unmet(&error) => Err(refine(error)),
+            _ => Ok(()),
+        }
     }
 
     /// The SDK must not repeat a count by itself: only the repetition that looks for its own nonce counts once.
@@ -242,12 +278,13 @@ impl Keys {
             .update_expression(&next.update)
             .condition_expression(&next.condition)
             .set_expression_attribute_values(Some(next.values.clone()))
+            .return_values(ReturnValue::UpdatedNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match outcome {
-            Ok(_) => Attempt::Counted,
+            Ok(counted) => Attempt::Counted(counted.attributes.unwrap_or_default()),
             Err(SdkError::ServiceError(error))
                 if matches!(error.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
             {
@@ -261,13 +298,19 @@ impl Keys {
     }
 }
 
+/// When the attempts at a use began: what names their slot, and how long ago that is.
+struct Began {
+    at: Timestamp,
+    since: Instant,
+}
+
 /// One use, as it is written.
 struct Use {
     update: String,
     condition: String,
     values: Item,
-    /// The usage with it.
-    after: Usage,
+    /// The usage with it, as far as what was read of it is still so.
+    expected: Usage,
     /// True if it is the first of a day.
     starts_day: bool,
     slots: [String; 2],
@@ -291,7 +334,7 @@ impl Use {
             (":nonce".to_owned(), AttributeValue::B(nonce.clone())),
             (":nonces".to_owned(), AttributeValue::Bs(vec![nonce.clone()])),
         ]);
-        // In the slot before too: a request that died may be repeated, and its nonce is that of its idempotency key.
+        // In the slot before too: a request may go on with what one that died has begun, under its nonce.
         let mut conditions = vec![format!("NOT contains({present}, :nonce) AND NOT contains({before}, :nonce)")];
         let below = |name: &str, limit: Option<u64>, conditions: &mut Vec<String>, values: &mut Item| {
             if let Some(limit) = limit {
@@ -324,7 +367,7 @@ impl Use {
                 format!("{start}, day_count = :one REMOVE {next}, {second_next}{old}")
             }
         };
-        let after = Usage {
+        let expected = Usage {
             minute,
             minute_count: if same_minute { seen.minute_count.saturating_add(1) } else { 1 },
             day_count: if same_day { seen.day_count.saturating_add(1) } else { 1 },
@@ -334,10 +377,20 @@ impl Use {
             update,
             condition: conditions.join(" AND "),
             values,
-            after,
+            expected,
             starts_day: !same_day,
             slots: [present, before],
             nonce,
+        }
+    }
+
+    /// The usage with it: others may have been counted since it was read.
+    fn after(&self, item: &Item) -> Usage {
+        let count = |name: &str, expected: u64| whole(item, name).unwrap_or(expected);
+        Usage {
+            minute_count: count("minute_count", self.expected.minute_count),
+            day_count: count("day_count", self.expected.day_count),
+            ..self.expected
         }
     }
 
