@@ -12,8 +12,8 @@ use shared::http::FieldProblem;
 use url::Url;
 
 use super::{
-    Config, Field, Objection, Provider, Shape, must_be_https, no_recipient, plain_text, refused_for_now, shortened,
-    too_long, unanswered, unconfirmed, undelivered, unexpected, within,
+    Config, Field, Objection, Provider, Shape, is_plain_path, must_be_https, no_recipient, plain_text, refused_for_now,
+    shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
 };
 use crate::model::{Delivery, Message, Refusal, Report};
 
@@ -101,7 +101,7 @@ impl Webhook {
         let is_version = version.strip_prefix('v').is_some_and(is_number);
         let (id, token) = if is_version { rest } else { path }.strip_prefix("webhooks/")?.split_once('/')?;
         let token = token.strip_suffix('/').unwrap_or(token);
-        if !is_number(id) || token.is_empty() || token.contains('/') {
+        if !is_number(id) || token.is_empty() || token.contains('/') || !is_plain_path(token) {
             return None;
         }
         let thread = url.query_pairs().find(|(name, _)| name == "thread_id").map(|(_, thread)| thread.into_owned());
@@ -278,6 +278,8 @@ mod tests {
             "https://discord.com/api/webhooks/123/",
             "https://discord.com/api/webhooks/abc/t0ken",
             "https://discord.com/api/webhooks/123/t0ken/slack",
+            "https://discord.com/api/webhooks/123/..%2f..%2fadmin",
+            "https://discord.com/api/webhooks/123/..;x",
             "https://discord.com/api/v10/channels/123/messages",
             "https://discord.com/channels/1/2",
             "https://test-webhook-url...",

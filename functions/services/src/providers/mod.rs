@@ -268,6 +268,12 @@ fn no_recipient(message: &Message, credential: &str) -> Result<(), Refusal> {
     }
 }
 
+/// True for a path that says the same to whoever reads it. An escape, or a parameter after a semicolon, may be undone by
+/// what stands in an upstream's place, and lead out of where the path seemed to lead.
+fn is_plain_path(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
+}
+
 /// Text as one segment of a URL's path.
 fn segment(text: &str) -> String {
     let encode = |byte: u8| match byte {
