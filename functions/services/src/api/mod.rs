@@ -20,7 +20,7 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use shared::Platform;
 use shared::auth::{Permission, needs};
-use shared::http::{Api, ApiError, Audits, Group, idempotent};
+use shared::http::{Api, ApiError, Audits, FieldProblem, Fields, Group, idempotent};
 
 use crate::model::IntegrationId;
 use crate::operations::OPERATIONS;
@@ -56,6 +56,14 @@ pub fn router(platform: &Platform) -> Router {
     let group =
         Group { name: GROUP, function: "services-api", present: wire::present, operations: OPERATIONS, audits: AUDITS };
     Api::frame(platform, group, routes)
+}
+
+/// What was read, or as good as nothing where there were problems, which are noted.
+fn noted<T: Default>(fields: &mut Fields, read: Result<T, Vec<FieldProblem>>) -> T {
+    read.unwrap_or_else(|problems| {
+        fields.problems(problems);
+        T::default()
+    })
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

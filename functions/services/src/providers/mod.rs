@@ -103,6 +103,46 @@ pub fn problems(kind: Kind, config: &Config, path: &str) -> Vec<FieldProblem> {
     problems
 }
 
+/// A stored config with a change laid over it. A secret goes to no other address than the one it was stored for, unless
+/// whoever changes the address gives it again, or may see it anyway (`may_see`): who chooses where a secret is sent to can
+/// read it there.
+///
+/// # Errors
+/// What is wrong with the outcome, and every secret that must be given again.
+pub fn changed(
+    kind: Kind,
+    stored: Config,
+    change: ConfigChange,
+    path: &str,
+    may_see: bool,
+) -> Result<Config, Vec<FieldProblem>> {
+    if change.is_empty() {
+        return Ok(stored);
+    }
+    let mut wrong = if may_see { Vec::new() } else { carried_off(kind.provider(), &stored, &change, path) };
+    let config = stored.changed_by(change);
+    wrong.extend(problems(kind, &config, path));
+    if wrong.is_empty() { Ok(config) } else { Err(wrong) }
+}
+
+/// The stored secrets that a change neither replaces nor takes away, while it has them used at another address. A secret
+/// address is none of them: the change brings another one.
+fn carried_off(provider: &dyn Provider, stored: &Config, change: &ConfigChange, path: &str) -> Vec<FieldProblem> {
+    let addresses = provider.user_addresses();
+    let moved = addresses.iter().find(|key| change.names(key) && change.url(key) != stored.url(key));
+    let Some(address) = moved else { return Vec::new() };
+    let secrets = provider.fields().iter().filter(|field| field.secret && !addresses.contains(&field.name));
+    let kept = secrets.filter(|field| stored.secret(field.name).is_some() && !change.names(field.name));
+    let again = |field: &Field| {
+        let message = format!(
+            "must be given again, or set to null, with another {address}: without the permission services:secrets a \
+             stored secret goes to no other address"
+        );
+        FieldProblem::new(format!("{path}.{}", field.name), "required", message)
+    };
+    kept.map(again).collect()
+}
+
 /// What is wrong with the addresses that a change brings in: those that may not be reached.
 pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: &Egress) -> Vec<FieldProblem> {
     let mut problems = Vec::new();
