@@ -226,7 +226,7 @@ fn unconfirmed(provider: &str, answer: &Answer) -> Refusal {
     }
 }
 
-/// What it means for a message that the provider throttles or has trouble of its own.
+/// What it means for a message that the provider throttles or has trouble of its own, and says so itself.
 fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration>) -> Refusal {
     if answer.status == 429 {
         return Refusal::throttled(
@@ -242,6 +242,17 @@ fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration
         message: format!("{provider} did not take the message (HTTP {}).", answer.status),
         hint: Some("Try again later.".into()),
         retry_after: answer.retry_after(),
+    }
+}
+
+/// What it means for a message that the answer to it, which is no success, is not in the provider's own words. What stands
+/// in front of the provider answers from 500 also when it has lost the provider's answer to a message that was taken;
+/// below that it has refused the message, and so it has where it says when to come back.
+fn not_its_words(provider: &str, answer: &Answer) -> Refusal {
+    match answer.status {
+        503 if answer.retry_after().is_some() => refused_for_now(provider, answer, None),
+        500.. => unconfirmed(provider, answer),
+        _ => refused_for_now(provider, answer, None),
     }
 }
 

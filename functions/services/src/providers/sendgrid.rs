@@ -21,8 +21,8 @@ use crate::model::{Delivery, Message, Refusal, Report, Verdict};
 
 use super::email::{self, Mailbox};
 use super::{
-    Config, Field, Provider, Shape, incomplete, refused_for_now, shortened, unanswered, unconfirmed, undelivered,
-    unexpected,
+    Config, Field, Provider, Shape, incomplete, not_its_words, refused_for_now, shortened, unanswered, unconfirmed,
+    undelivered, unexpected,
 };
 
 const FIELDS: &[Field] = &[
@@ -202,7 +202,7 @@ fn refuses_key(answer: &Answer) -> bool {
 }
 
 fn refusal(answer: &Answer, from: &Mailbox<'_>) -> Refusal {
-    let Some(problem) = Problem::of(answer) else { return refused_for_now(LABEL, answer, None) };
+    let Some(problem) = Problem::of(answer) else { return not_its_words(LABEL, answer) };
     match answer.status {
         // The key is in a header and never in what a validation objects to.
         400 => Refusal::refused(
@@ -392,7 +392,8 @@ mod tests {
             (401, NO_CREDIT, "used up"),
             (403, FORBIDDEN, "does not let the API key"),
             (403, SENDER, "not a verified sender"),
-            (502, "<html>", "HTTP 502"),
+            (500, r#"{"errors":[{"message":"internal error"}]}"#, "HTTP 500"),
+            (403, "<html>", "HTTP 403"),
         ] {
             let Err(Refusal::Refused { message, hint: Some(_), retry_after: None }) = sent(status, &[], body).await
             else {
@@ -404,7 +405,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_no_delivery() {
-        assert!(matches!(sent(200, &[], "<html>").await, Err(Refusal::Unknown { .. })));
+        for status in [200, 500, 502, 503] {
+            assert!(matches!(sent(status, &[], "<html>").await, Err(Refusal::Unknown { .. })), "{status}");
+        }
     }
 
     #[tokio::test]

@@ -13,8 +13,8 @@ use shared::http::FieldProblem;
 use url::Url;
 
 use super::{
-    Config, Field, Objection, Provider, Shape, is_plain_path, must_be_https, no_recipient, plain_text, recipient,
-    refused_for_now, shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
+    Config, Field, Objection, Provider, Shape, is_plain_path, must_be_https, no_recipient, not_its_words, plain_text,
+    recipient, refused_for_now, shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
 };
 use crate::model::{Delivery, Message, Refusal, Report};
 
@@ -287,8 +287,8 @@ async fn send_by_webhook(url: &Url, message: &Message, egress: &Egress) -> Resul
     match (answer.status, answer.text().trim()) {
         (200, "ok") => Ok(Delivery::default()),
         (200..300, _) => Err(unconfirmed("Slack", &answer)),
-        (400..500, word) if is_word(word) => Err(refusal(word, None, &answer)),
-        _ => Err(refused_for_now("Slack", &answer, None)),
+        (400..=503, word) if is_word(word) => Err(refusal(word, None, &answer)),
+        _ => Err(not_its_words("Slack", &answer)),
     }
 }
 
@@ -306,7 +306,7 @@ async fn send_as_bot(
         Some(reply) if reply.ok => Ok(Delivery { provider_message_id: reply.ts }),
         Some(Reply { error: Some(word), needed, .. }) => Err(refusal(&word, needed.as_deref(), &answer)),
         _ if answer.is_success() => Err(unconfirmed("Slack", &answer)),
-        _ => Err(refused_for_now("Slack", &answer, None)),
+        _ => Err(not_its_words("Slack", &answer)),
     }
 }
 
@@ -327,8 +327,8 @@ fn refusal(word: &str, needed: Option<&str>, answer: &Answer) -> Refusal {
         "ratelimited" | "rate_limited" => {
             Refusal::throttled("Slack is being sent too much just now.", answer.retry_after())
         }
-        // Slack documents that some of the operation may have succeeded.
-        "internal_error" | "fatal_error" | "request_timeout" => Refusal::Unknown {
+        // Slack documents that some of the operation may have succeeded, or does not say that none has.
+        "internal_error" | "fatal_error" | "request_timeout" | "rollup_error" => Refusal::Unknown {
             message: format!("Slack had trouble of its own ({word}); the message may or may not have been delivered."),
         },
         word => objection(word, needed).map_or_else(
@@ -620,12 +620,20 @@ mod tests {
         assert!(told(refused(scope).await).contains("reinstall"));
         assert!(matches!(refused(error("msg_too_long")).await, Refusal::Unusable { field, .. } if field == "text"));
         assert!(matches!(refused(error("internal_error")).await, Refusal::Unknown { .. }));
-        assert!(matches!(refused(Prepared::new(200, "<html>")).await, Refusal::Unknown { .. }));
+        for lost in [200, 500, 502, 503] {
+            assert!(matches!(refused(Prepared::new(lost, "<html>")).await, Refusal::Unknown { .. }), "{lost}");
+        }
+        assert!(matches!(refused(Prepared::new(403, "<html>")).await, Refusal::Refused { .. }));
         let throttled = Prepared::new(429, json!({ "ok": false, "error": "ratelimited" })).header("retry-after", 30);
         let pause = std::time::Duration::from_secs(30);
         assert!(matches!(refused(throttled).await, Refusal::Refused { retry_after: Some(told), .. } if told == pause));
         let slack = Double::answering([Prepared::new(410, "channel_is_archived")]).await;
         let gone = Slack.send(&webhook(), &message("hello", &[]), &slack.standing_for(Upstream::SlackHooks)).await;
         assert!(told(gone.unwrap_err()).contains("Unarchive"));
+        for lost in [Prepared::new(500, "rollup_error"), Prepared::new(502, "<html>"), Prepared::new(503, "")] {
+            let slack = Double::answering([lost.clone()]).await;
+            let sent = Slack.send(&webhook(), &message("hello", &[]), &slack.standing_for(Upstream::SlackHooks)).await;
+            assert!(matches!(sent, Err(Refusal::Unknown { .. })), "{lost:?}: {sent:?}");
+        }
     }
 }
