@@ -11,6 +11,7 @@ use fakes::webhook::{WebhookBehaviour, WebhookEndpoint};
 use fakes::{Answer as Reply, Fault};
 use kit::{Answer, TestApp};
 use serde_json::{Value, json};
+use shared::egress::Upstream;
 
 use crate::services::fixtures::{config, create, read, send, test, with};
 
@@ -456,13 +457,60 @@ async fn an_address_that_the_operator_allows_works_and_its_neighbours_do_not() {
     trap.is_untouched();
 }
 
-/// A provider's own address is reached as that provider, whoever gave it and whatever its name resolves to.
+/// Where the operator has put a provider is nothing to users: an address of that provider's own is one like any other. Here
+/// each provider is put elsewhere, and no name can be resolved.
 #[tokio::test]
-async fn the_address_of_a_provider_leads_to_that_provider() {
+async fn an_address_at_a_provider_does_not_lead_to_where_the_operator_has_put_that_provider() {
     let app = TestApp::start().await;
-    app.names.set("discord.com", &[address("127.0.0.1")]);
-    let config = json!({ "url": app.demo.discord_webhook_url });
-    let body = json!({ "type": "webhook", "config": config });
-    assert_eq!(app.services().post("/api/integrations/test", &body).await.expect(200)["verdict"], "valid");
-    assert_eq!(app.fakes.discord.host.requests().len(), 1);
+    for &upstream in Upstream::ALL {
+        for (kind, key) in OPEN {
+            // Which names Vercel's gateway itself: then only its own documented call is made.
+            if (kind, upstream) == ("ai-gateway", Upstream::AiGateway) {
+                continue;
+            }
+            let config = pointed_at(&app, kind, &format!("{}/admin/keys?as=root", upstream.default_url()));
+            let body = json!({ "type": kind, "config": config, "sendPing": true });
+            let report = app.services().post("/api/integrations/test", &body).await.expect(200);
+            let told = report["message"].as_str().unwrap();
+            assert_eq!(report["verdict"], "inconclusive", "{kind} {key} {}: {report}", upstream.name());
+            assert!(told.contains("could not be resolved"), "{kind} {key} {}: {report}", upstream.name());
+        }
+    }
+    app.names.set("api.openai.com", &[address("127.0.0.1")]);
+    for (kind, key) in OPEN {
+        let body = json!({ "type": kind, "config": pointed_at(&app, kind, "https://api.openai.com/v1") });
+        let answer = app.services().post("/api/integrations/test", &body).await;
+        is_refused(&answer, &format!("config.{key}"), "private or reserved network", &["127.0.0.1", "openai"]);
+    }
+}
+
+/// A Slack or Discord webhook is a URL that users have. It leads to where the operator has put the provider, whatever its
+/// name resolves to, and nothing but a webhook's path is asked for there.
+#[tokio::test]
+async fn a_webhook_of_slack_or_discord_leads_to_where_the_operator_has_put_them() {
+    let app = TestApp::start().await;
+    for (kind, host, origin, webhooks) in [
+        ("slack", &app.fakes.slack.hooks, "https://hooks.slack.com", "/services/T0SANDBOX/B0SANDBOX"),
+        ("discord", &app.fakes.discord.host, "https://discord.com", "/api/webhooks/100000000000000001"),
+    ] {
+        app.names.set(origin.trim_start_matches("https://"), &[address("127.0.0.1")]);
+        let id = create(&app, kind, &config(&app, kind)).await;
+        assert_eq!(test(&app, &id).await["verdict"], "valid", "{kind}");
+        let _ = send(&app, &id, &json!({ "text": "hello" })).await.expect(200);
+        assert_eq!(host.requests().len(), 2, "{kind}");
+        host.forget_requests();
+        for path in [
+            "/admin".to_owned(),
+            format!("{webhooks}/../../../../admin"),
+            format!("{webhooks}/..%2f..%2f..%2f..%2fadmin"),
+            format!("{webhooks}/..;..;admin"),
+            format!("{webhooks}/%2e%2e%5cadmin"),
+        ] {
+            let id = create(&app, kind, &json!({ "webhookUrl": format!("{origin}{path}") })).await;
+            assert_eq!(test(&app, &id).await["verdict"], "invalid", "{kind} {path}");
+            let refused = send(&app, &id, &json!({ "text": "hello" })).await.expect(400);
+            assert!(refused["fields"]["webhookUrl"].is_string(), "{kind} {path}: {refused}");
+        }
+        assert!(host.requests().is_empty(), "{kind}: {:?}", host.requests());
+    }
 }

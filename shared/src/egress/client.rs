@@ -173,12 +173,9 @@ impl Egress {
         Outgoing::new(method, upstream.name(), target, Arc::clone(&self.hidden))
     }
 
-    /// A request to an address that a user gave, if the guard lets it.
+    /// A request to an address that a user gave, if the guard lets it. It goes there, even if the address is an upstream's
+    /// own: where the operator puts an upstream is no place for requests of a user's making.
     pub fn user_url(&self, method: Method, url: &Url) -> Outgoing {
-        if let Some(upstream) = Upstream::of(url) {
-            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-            return self.upstream(method, upstream, &format!("{}{query}", url.path()));
-        }
         let target = guard::judge(url, &self.inner.config.allow).map(|leave| {
             let client = match leave {
                 Leave::Allowed => self.open(),
@@ -195,9 +192,6 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Forbidden`] or [`EgressError::Unusable`].
     pub async fn admit(&self, url: &Url) -> Result<(), EgressError> {
-        if Upstream::of(url).is_some() {
-            return Ok(());
-        }
         if guard::judge(url, &self.inner.config.allow)? == Leave::Allowed {
             return Ok(());
         }

@@ -38,7 +38,9 @@ async fn the_whole_config_is_shown_to_who_may_see_secrets() {
     let app = TestApp::start().await;
     let services = app.services();
     let id = connect(&services, &resend("Ops mail")).await;
-    assert_json_snapshot!(services.get(&format!("/api/integrations/{id}")).await.expect(200), {
+    let answer = services.get(&format!("/api/integrations/{id}")).await;
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_json_snapshot!(answer.expect(200), {
         ".id" => "[id]",
         ".createdAt" => "[time]",
         ".updatedAt" => "[time]",

@@ -340,16 +340,68 @@ async fn where_the_provider_recognises_repetitions_the_same_key_brings_the_answe
 }
 
 #[tokio::test]
-async fn trouble_of_the_providers_own_is_502_without_its_page() {
+async fn trouble_that_says_when_to_come_back_is_502_without_its_page() {
     let app = TestApp::start().await;
     let id = create(&app, "slack", &config(&app, "slack")).await;
-    let page = Reply::status(503).header("content-type", "text/html").body("<html>down for maintenance</html>");
-    app.fakes.slack.hooks.faults().next(1, Fault::Answer(page));
+    let page = Reply::status(503).header("content-type", "text/html").header("retry-after", "120");
+    app.fakes.slack.hooks.faults().next(1, Fault::Answer(page.body("<html>down for maintenance</html>")));
     let answer = send(&app, &id, &json!({ "text": "hello" })).await;
     let body = answer.expect(502);
-    assert_eq!(body["error"], "provider_refused");
+    assert_eq!((&body["error"], &body["retry_after"]), (&json!("provider_refused"), &json!(120)));
     assert!(body["detail"].as_str().unwrap().contains("HTTP 503"), "{body}");
     assert!(!answer.text.contains("maintenance"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn trouble_that_the_provider_itself_tells_of_is_502() {
+    let app = TestApp::start().await;
+    let fakes = &app.fakes;
+    for (kind, host, words) in [
+        ("discord", &fakes.discord.host, json!({ "code": 0, "message": "500: Internal Server Error" })),
+        ("telegram", &fakes.telegram.host, json!({ "ok": false, "error_code": 500, "description": "Internal" })),
+        ("sendgrid", &fakes.sendgrid.host, json!({ "errors": [{ "message": "internal error" }] })),
+        ("resend", &fakes.resend.host, json!({ "name": "application_error", "message": "An unexpected error" })),
+    ] {
+        let id = create(&app, kind, &config(&app, kind)).await;
+        let mut message = json!({ "text": "hello" });
+        if matches!(kind, "sendgrid" | "resend") {
+            message["to"] = json!("ada@example.org");
+        }
+        host.faults().next(1, Fault::Answer(Reply::status(500).json(&words)));
+        let body = send(&app, &id, &message).await.expect(502);
+        assert_eq!(body["error"], "provider_refused", "{kind}");
+        assert!(body["detail"].as_str().unwrap().contains("HTTP 500"), "{kind}: {body}");
+    }
+}
+
+/// What stands in front of a provider answers in its own words when it has lost the provider's: the message may have been
+/// taken by then.
+#[tokio::test]
+async fn a_message_is_not_delivered_again_under_its_key_after_a_page_in_the_answers_place() {
+    let app = TestApp::start().await;
+    let fakes = &app.fakes;
+    for (kind, host) in [
+        ("discord", &fakes.discord.host),
+        ("slack", &fakes.slack.hooks),
+        ("telegram", &fakes.telegram.host),
+        ("sendgrid", &fakes.sendgrid.host),
+    ] {
+        let id = create(&app, kind, &config(&app, kind)).await;
+        let mut message = json!({ "text": "The disk is full" });
+        if kind == "sendgrid" {
+            message["to"] = json!("ada@example.org");
+        }
+        for status in [500, 502, 503, 520] {
+            host.forget_requests();
+            host.faults().next(1, Fault::Answer(Reply::status(status).body("<html>no answer</html>")));
+            let client = app.services().header("idempotency-key", &format!("send-{kind}-{status}"));
+            let first = client.post(&path(&id), &message).await;
+            let again = client.post(&path(&id), &message).await;
+            assert_eq!(first.expect(504)["error"], "provider_timeout", "{kind} {status}");
+            assert_eq!((again.status, &again.text), (first.status, &first.text), "{kind} {status}");
+            assert_eq!(host.requests().len(), 1, "{kind} {status}");
+        }
+    }
 }
 
 /// A gateway in front of the provider that got no answer in time knows as little as one who got none himself.

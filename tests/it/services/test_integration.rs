@@ -2,11 +2,13 @@
 
 use fakes::Fault;
 use fakes::slack::SlackRefusal;
+use fakes::webhook::WebhookEndpoint;
 use kit::TestApp;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::auth::Permission;
 
-use super::fixtures::{CHANNELS, config, count_items, create, read, received, test};
+use super::fixtures::{CHANNELS, client, config, count_items, create, read, received, test, with};
 
 fn path(id: &str) -> String {
     format!("/api/integrations/{id}/test")
@@ -204,6 +206,50 @@ async fn an_override_of_null_takes_a_key_away() {
     assert_eq!(report["verdict"], "valid");
     assert_eq!((app.fakes.slack.api.calls("auth.test"), app.fakes.slack.hooks.calls("/")), (1, 0));
     assert_eq!(read(&app, &id).await["storedSecretKeys"], json!(["webhookUrl"]));
+}
+
+/// Who chooses where a secret is sent to can read it there.
+#[tokio::test]
+async fn a_stored_secret_is_tried_at_another_address_only_for_who_may_see_it() {
+    let app = TestApp::start().await;
+    let editor = client(&app, "acme", &[Permission::ServicesRead, Permission::ServicesWrite]).await;
+    let elsewhere = app.fakes.webhook.add_endpoint(WebhookEndpoint::new("/elsewhere"));
+    let hook =
+        json!({ "url": app.demo.webhook_url, "headers": { "X-Key": "stored-secret" }, "signingSecret": "stored" });
+    let gateway = config(&app, "ai-gateway");
+    let moved_hook = json!({ "url": elsewhere });
+    let moved_gateway = json!({ "baseUrl": app.demo.openai_compatible_base_url });
+    let form = with(moved_hook.clone(), json!({ "headers": "", "signingSecret": " " }));
+    let new_header = with(moved_hook.clone(), json!({ "headers": { "X-Key": "of the caller's own" } }));
+    for (kind, stored, overrides, again) in [
+        ("webhook", &hook, &moved_hook, &["headers", "signingSecret"][..]),
+        ("webhook", &hook, &form, &["headers", "signingSecret"]),
+        ("webhook", &hook, &new_header, &["signingSecret"]),
+        ("ai-gateway", &gateway, &moved_gateway, &["apiKey"]),
+    ] {
+        let id = create(&app, kind, stored).await;
+        let body = json!({ "configOverrides": overrides, "sendPing": true });
+        let fields = editor.post(&path(&id), &body).await.expect(400)["fields"].take();
+        let named: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
+        let expected: Vec<String> = again.iter().map(|name| format!("configOverrides.{name}")).collect();
+        assert_eq!(named, expected, "{kind} {overrides}");
+        assert!(fields[&expected[0]].as_str().unwrap().contains("must be given again"), "{fields}");
+    }
+    assert!(app.fakes.webhook.host.requests().is_empty(), "nobody was asked");
+    assert!(app.fakes.openai_compatible.host.requests().is_empty(), "nobody was asked");
+
+    // Given again or taken away; another key, or the same address once more; and for who may see it.
+    let id = create(&app, "webhook", &hook).await;
+    let own = with(new_header, json!({ "signingSecret": null }));
+    let method = json!({ "url": app.demo.webhook_url, "method": "PUT" });
+    for (client, overrides) in [(&editor, &own), (&editor, &method), (&app.services(), &moved_hook)] {
+        let report = client.post(&path(&id), &json!({ "configOverrides": overrides })).await.expect(200);
+        assert_eq!(report["verdict"], "valid", "{overrides}");
+    }
+    let body = json!({ "configOverrides": own, "sendPing": true });
+    assert_eq!(editor.post(&path(&id), &body).await.expect(200)["verdict"], "valid");
+    let pinged = app.fakes.webhook.host.requests().pop().unwrap();
+    assert_eq!((pinged.path.as_str(), pinged.header("x-key")), ("/elsewhere", Some("of the caller's own")));
 }
 
 #[tokio::test]

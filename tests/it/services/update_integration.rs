@@ -3,8 +3,9 @@
 use insta::assert_json_snapshot;
 use kit::{Client, TestApp};
 use serde_json::{Value, json};
+use shared::auth::Permission;
 
-use super::fixtures::{NOBODYS, bare_webhook, connect, item, resend, sendgrid, stored};
+use super::fixtures::{NOBODYS, bare_webhook, client, connect, item, resend, sendgrid, stored};
 
 /// Connects what `body` says, and gives the path.
 async fn connected_at(services: &Client, body: &Value) -> String {
@@ -80,6 +81,51 @@ async fn an_address_that_may_not_be_reached_is_refused() {
         assert_eq!(fields.as_object().unwrap().keys().collect::<Vec<_>>(), ["config.url"], "{url}");
     }
     assert_eq!(services.get(&path).await.expect(200)["config"]["url"], app.demo.webhook_url);
+}
+
+/// Who chooses where a secret is sent to can read it there.
+#[tokio::test]
+async fn a_stored_secret_goes_to_another_address_only_with_who_may_see_it() {
+    let app = TestApp::start().await;
+    let owner = app.services();
+    let editor = client(&app, "acme", &[Permission::ServicesRead, Permission::ServicesWrite]).await;
+    let (key, other) = (json!({ "X-Key": "of the hook" }), json!({ "X-Key": "of the editor" }));
+    let hook = json!({ "url": "https://one.example/hook", "headers": key, "signingSecret": "kept" });
+    let gateway = json!({ "baseUrl": "https://one.example/v1", "apiKey": "sk-stored" });
+    for (kind, config, change, again) in [
+        ("webhook", &hook, json!({ "url": "https://two.example/hook" }), &["headers", "signingSecret"][..]),
+        (
+            "webhook",
+            &hook,
+            json!({ "webhookUrl": "https://one.example/hook/2", "headers": "" }),
+            &["headers", "signingSecret"],
+        ),
+        ("webhook", &hook, json!({ "url": "http://one.example/hook", "headers": other }), &["signingSecret"]),
+        ("ai-gateway", &gateway, json!({ "baseUrl": "https://two.example/v1" }), &["apiKey"]),
+        ("ai-gateway", &gateway, json!({ "baseUrl": null }), &["apiKey"]),
+    ] {
+        let path = connected_at(&owner, &json!({ "name": "One", "type": kind, "config": config })).await;
+        let before = stored(&app).await;
+        let fields = editor.put(&path, &json!({ "config": change })).await.expect(400)["fields"].take();
+        let named: Vec<_> = fields.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(named, again.iter().map(|name| format!("config.{name}")).collect::<Vec<_>>(), "{kind} {change}");
+        assert!(fields[&named[0]].as_str().unwrap().contains("must be given again"), "{fields}");
+        assert_eq!(stored(&app).await, before);
+        let _ = owner.put(&path, &json!({ "config": change })).await.expect(200);
+    }
+
+    let path = connected_at(&owner, &json!({ "name": "One", "type": "webhook", "config": hook })).await;
+    for change in [
+        json!({ "url": "https://one.example:443/hook", "method": "PUT" }),
+        json!({ "url": "https://two.example/hook", "headers": other, "signingSecret": null }),
+        json!({ "url": "https://three.example/hook", "headers": null }),
+        json!({ "url": "https://four.example/hook" }),
+    ] {
+        let _ = editor.put(&path, &json!({ "config": change })).await.expect(200);
+    }
+    let node = json!({ "address": app.demo.evm_address, "chainId": 1, "rpcUrl": "https://one.example/v3/key" });
+    let path = connected_at(&owner, &json!({ "name": "Node", "type": "web3", "config": node })).await;
+    let _ = editor.put(&path, &json!({ "config": { "rpcUrl": "https://two.example/v3/other" } })).await.expect(200);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
-//! `GET /api/integrations/{integrationId}`: one integration with its config; its secrets only for who may see them.
+//! `GET /api/integrations/{integrationId}`: one integration with its config; its secrets only for who may see them, in an
+//! answer that nothing on the way keeps.
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
 use shared::auth::{Caller, Permission, needs};
 use shared::http::ApiError;
 
@@ -28,12 +31,12 @@ pub(super) async fn get_integration(
     State(services): State<Services>,
     caller: Caller<needs::ServicesRead>,
     Named(id): Named,
-) -> Result<Json<Detail>, ApiError> {
+) -> Result<Response, ApiError> {
     if !caller.may(Permission::ServicesSecrets) {
         let integration = services.integrations.read(caller.tenant(), &id).await?;
-        return Ok(Json(Detail::without_secrets(integration)));
+        return Ok(Json(Detail::without_secrets(integration)).into_response());
     }
     let (integration, config) = services.integrations.open(caller.tenant(), &id).await?;
     let config = config.disclosed(integration.kind.provider().fields());
-    Ok(Json(Detail::with_config(integration, config)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Detail::with_config(integration, config))).into_response())
 }

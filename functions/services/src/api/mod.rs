@@ -19,7 +19,7 @@ use http::request::Parts;
 use shared::Platform;
 use shared::auth::{Permission, needs};
 use shared::handler;
-use shared::http::{Api, ApiError, Group, Operations, Routes};
+use shared::http::{Api, ApiError, FieldProblem, Fields, Group, Operations, Routes};
 
 use crate::model::IntegrationId;
 use crate::{GROUP, Services};
@@ -50,6 +50,14 @@ pub fn operations() -> Operations {
 pub fn router(platform: &Platform) -> Router {
     let group = Group { name: GROUP, function: "services-api", present: wire::present, described: openapi::DESCRIBED };
     Api::frame(platform, group, routes(), Services::new(platform))
+}
+
+/// What was read, or as good as nothing where there were problems, which are noted.
+fn noted<T: Default>(fields: &mut Fields, read: Result<T, Vec<FieldProblem>>) -> T {
+    read.unwrap_or_else(|problems| {
+        fields.problems(problems);
+        T::default()
+    })
 }
 
 /// The integration that a path names. What has not the form of an id names nothing.

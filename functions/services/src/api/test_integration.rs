@@ -1,21 +1,24 @@
 //! `POST /api/integrations/{integrationId}/test`: asks the provider whether the stored credential works, or the one that
 //! `configOverrides` would make. Overrides are never saved, and a test with overrides says nothing about what is stored.
+//! They take a stored secret to another address only for who may see it.
 
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
-use shared::auth::{Caller, needs};
+use shared::auth::{Caller, Permission, needs};
 use shared::http::{ApiError, OptionalBody, Reserved};
 use shared::telemetry::metrics;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::Named;
 use super::create_integration::object;
 use super::wire::TestReport;
+use super::{Named, noted};
 use crate::model::{Kind, Report};
 use crate::providers::{self, Config, ConfigChange};
 use crate::{GROUP, Services};
+
+const OVERRIDES: &str = "configOverrides";
 
 /// How to test.
 #[derive(ToSchema)]
@@ -53,21 +56,15 @@ pub(super) async fn test_integration(
     Reserved(reservation): Reserved,
     OptionalBody(mut fields): OptionalBody,
 ) -> Result<Json<TestReport>, ApiError> {
-    let overrides = fields.optional("configOverrides", "an object", object).unwrap_or_default();
+    let overrides = fields.optional(OVERRIDES, "an object", object).unwrap_or_default();
     let ping = fields.optional("sendPing", "true or false", truth).unwrap_or(false);
     let (integration, stored) = services.integrations.open(caller.tenant(), &id).await?;
     let kind = integration.kind;
-    let change =
-        ConfigChange::parse(kind.provider().fields(), "configOverrides", overrides).unwrap_or_else(|problems| {
-            fields.problems(problems);
-            ConfigChange::default()
-        });
+    let change = noted(&mut fields, ConfigChange::parse(kind.provider().fields(), OVERRIDES, overrides));
     let overridden = !change.is_empty();
-    fields.problems(providers::unreachable(kind, &change, "configOverrides", &services.platform.egress).await);
-    let config = stored.changed_by(change);
-    if overridden {
-        fields.problems(providers::problems(kind, &config, "configOverrides"));
-    }
+    fields.problems(providers::unreachable(kind, &change, OVERRIDES, &services.platform.egress).await);
+    let may_see = caller.may(Permission::ServicesSecrets);
+    let config = noted(&mut fields, providers::changed(kind, stored, change, OVERRIDES, may_see));
     fields.finish()?;
     let ping = ping.then(|| reservation.uuid().to_string());
     let (report, answer) = judge(&services, kind, &config, ping.as_deref()).await;

@@ -1,15 +1,16 @@
-//! `PUT /api/integrations/{integrationId}`: renames an integration or merges over its config.
+//! `PUT /api/integrations/{integrationId}`: renames an integration or merges over its config. Whoever may
+//! not see a stored secret cannot have it sent to another address.
 
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value};
-use shared::auth::{Caller, needs};
+use shared::auth::{Caller, Permission, needs};
 use shared::http::{ApiError, Body, line};
 use utoipa::ToSchema;
 
-use super::Named;
 use super::create_integration::{NAME, NAME_ACCEPTED, object};
 use super::wire::Detail;
+use super::{Named, noted};
 use crate::Services;
 use crate::model::Kind;
 use crate::providers::{self, ConfigChange};
@@ -57,17 +58,13 @@ pub(super) async fn update_integration(
     let given = fields.optional("config", "an object", object).unwrap_or_default();
     let unchanged = format!("{}: the type of an integration cannot change", kind.name());
     fields.optional("type", &unchanged, |value| (value.as_str() == Some(kind.name())).then_some(()));
-    let change = ConfigChange::parse(kind.provider().fields(), "config", given).unwrap_or_else(|problems| {
-        fields.problems(problems);
-        ConfigChange::default()
-    });
+    let change = noted(&mut fields, ConfigChange::parse(kind.provider().fields(), "config", given));
     fields.problems(providers::unreachable(kind, &change, "config", &services.platform.egress).await);
     fields.finish()?;
+    let may_see = caller.may(Permission::ServicesSecrets);
     let changed = services.integrations.change(caller.tenant(), &id, |integration, config| {
         integration.name = name.clone().unwrap_or(std::mem::take(&mut integration.name));
-        let config = config.changed_by(change.clone());
-        let problems = providers::problems(kind, &config, "config");
-        if problems.is_empty() || change.is_empty() { Ok(config) } else { Err(ApiError::InvalidInput(problems)) }
+        providers::changed(kind, config, change.clone(), "config", may_see).map_err(ApiError::InvalidInput)
     });
     Ok(Json(Detail::without_secrets(changed.await?)))
 }

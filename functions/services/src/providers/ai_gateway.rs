@@ -2,8 +2,8 @@
 //!
 //! Vercel tells a key's balance, which proves the key and spends nothing. Of another gateway only the list of models is
 //! known, and many give it to everybody: so a junk key is shown first, and only where that is refused does a good
-//! answer prove the real one. The junk key is made of the gateway's address, so that it is not the same everywhere, and
-//! of nothing secret.
+//! answer prove the real one. A 403 proves it, too, but only where the junk key was refused otherwise. The junk key is made
+//! of the gateway's address, so that it is not the same everywhere, and of nothing secret.
 //!
 //! Where what gateways do comes from: Vercel's documentation and SDK (`/v1/credits`, types of errors), OpenAI's
 //! protocol (`/models`; 401 for a key, with a part of it in the message, which is why no message is passed on), 402 for
@@ -139,13 +139,13 @@ fn amount(value: &Json) -> Option<f64> {
 }
 
 async fn check_compatible(models: &Url, key: &SecretString, egress: &Egress) -> Report {
-    match list_models(models, &junk_key(models), egress).await {
-        Ok(answer) if matches!(answer.status, 400 | 401 | 403) => {}
+    let refused = match list_models(models, &junk_key(models), egress).await {
+        Ok(answer) if matches!(answer.status, 400 | 401 | 403) && !is_page(&answer) => answer.status,
         Ok(answer) => return judge_junk(&answer),
         Err(error) => return uncalled(&error),
-    }
+    };
     match list_models(models, key, egress).await {
-        Ok(answer) => judge_compatible(&answer),
+        Ok(answer) => judge_compatible(&answer, refused),
         Err(error) => uncalled(&error),
     }
 }
@@ -182,8 +182,8 @@ fn judge_junk(answer: &Answer) -> Report {
     }
 }
 
-/// Judges the real key where a junk key is refused.
-fn judge_compatible(answer: &Answer) -> Report {
+/// Judges the real key where a junk key was refused with the status `refused`.
+fn judge_compatible(answer: &Answer, refused: u16) -> Report {
     match answer.status {
         _ if is_page(answer) => unexpected(GATEWAY, answer),
         200..300 if is_list(answer) => Report::valid(),
@@ -192,6 +192,10 @@ fn judge_compatible(answer: &Answer) -> Report {
              save it here, and see that baseUrl is the gateway that the key belongs to.",
         ),
         402 => Report::limited("The API key works but its credit is used up. Top it up at the gateway."),
+        403 if refused == 403 => Report::inconclusive(
+            "The gateway refuses the API key as it refuses a made-up one (HTTP 403): it does not know the key, or it refuses \
+             every call from this server",
+        ),
         403 => Report::limited(
             "The gateway knows the API key but does not let it list the models: it may lack the right, be blocked, or \
              be for other networks than this server's. See the gateway's settings of the key.",
@@ -287,7 +291,9 @@ mod tests {
             let (report, _) = checked((status, BAD_KEY), (200, MODELS)).await;
             assert_eq!(report.verdict, Valid, "{status}");
         }
-        for junk in [(200, MODELS), (200, "<html>"), (404, "{}"), (429, "{}"), (503, "")] {
+        for junk in
+            [(200, MODELS), (200, "<html>"), (401, "<html>"), (403, "<html>"), (404, "{}"), (429, "{}"), (503, "")]
+        {
             let (report, asked) = checked(junk, (200, MODELS)).await;
             assert_eq!((report.verdict, asked), (Inconclusive, 1), "{junk:?}");
         }
@@ -309,6 +315,16 @@ mod tests {
             let (report, asked) = checked((401, BAD_KEY), real).await;
             assert_eq!((report.verdict, asked), (verdict, 2), "{real:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_403_proves_a_key_only_where_junk_is_refused_otherwise() {
+        for (junk, verdict) in [(400, Limited), (401, Limited), (403, Inconclusive)] {
+            let (report, asked) = checked((junk, BAD_KEY), (403, "{}")).await;
+            assert_eq!((report.verdict, asked), (verdict, 2), "{junk}");
+        }
+        let (report, _) = checked((403, BAD_KEY), (401, BAD_KEY)).await;
+        assert_eq!(report.verdict, Invalid);
     }
 
     #[tokio::test]

@@ -183,6 +183,12 @@ impl ConfigChange {
         self.changes.get(name)?.as_ref()?.url()
     }
 
+    /// True if it sets or takes away this key.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.changes.contains_key(name)
+    }
+
     /// True if it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,8 +12,8 @@ use shared::http::FieldProblem;
 use url::Url;
 
 use super::{
-    Config, Field, Objection, Provider, Shape, must_be_https, no_recipient, plain_text, refused_for_now, shortened,
-    too_long, unanswered, unconfirmed, undelivered, unexpected, within,
+    Config, Field, Objection, Provider, Shape, is_plain_path, must_be_https, no_recipient, not_its_words, plain_text,
+    refused_for_now, shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
 };
 use crate::model::{Delivery, Message, Refusal, Report};
 
@@ -101,7 +101,7 @@ impl Webhook {
         let is_version = version.strip_prefix('v').is_some_and(is_number);
         let (id, token) = if is_version { rest } else { path }.strip_prefix("webhooks/")?.split_once('/')?;
         let token = token.strip_suffix('/').unwrap_or(token);
-        if !is_number(id) || token.is_empty() || token.contains('/') {
+        if !is_number(id) || token.is_empty() || token.contains('/') || !is_plain_path(token) {
             return None;
         }
         let thread = url.query_pairs().find(|(name, _)| name == "thread_id").map(|(_, thread)| thread.into_owned());
@@ -169,7 +169,8 @@ fn delivery(answer: &Answer) -> Result<Delivery, Refusal> {
     }
     match answer.json::<Fault>() {
         Some(fault) if answer.status < 500 => Err(refusal(answer.status, &fault)),
-        _ => Err(refused_for_now("Discord", answer, None)),
+        Some(_) => Err(refused_for_now("Discord", answer, None)),
+        None => Err(not_its_words("Discord", answer)),
     }
 }
 
@@ -278,6 +279,8 @@ mod tests {
             "https://discord.com/api/webhooks/123/",
             "https://discord.com/api/webhooks/abc/t0ken",
             "https://discord.com/api/webhooks/123/t0ken/slack",
+            "https://discord.com/api/webhooks/123/..%2f..%2fadmin",
+            "https://discord.com/api/webhooks/123/..;x",
             "https://discord.com/api/v10/channels/123/messages",
             "https://discord.com/channels/1/2",
             "https://test-webhook-url...",
@@ -359,6 +362,12 @@ mod tests {
         assert!(told(refused(fault(400, 220_001)).await).contains("thread_id"));
         assert!(told(refused(fault(400, 50006)).await).contains("Discord's words (code 50006)"));
         assert!(told(refused(Reply::new(403, "<html>Cloudflare</html>")).await).contains("HTTP 403"));
+        assert!(told(refused(fault(500, 0)).await).contains("HTTP 500"));
+        for lost in [500, 502, 503, 520] {
+            assert!(matches!(refused(Reply::new(lost, "<html>")).await, Refusal::Unknown { .. }), "{lost}");
+        }
+        let later = refused(Reply::new(503, "").header("retry-after", 5)).await;
+        assert!(matches!(later, Refusal::Refused { retry_after: Some(_), .. }), "{later:?}");
         let form =
             |path: Json| Reply::new(400, json!({ "message": "Invalid Form Body", "code": 50035, "errors": path }));
         let long = form(json!({ "content": { "_errors": [{ "code": "BASE_TYPE_MAX_LENGTH" }] } }));

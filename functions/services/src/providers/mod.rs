@@ -103,6 +103,46 @@ pub fn problems(kind: Kind, config: &Config, path: &str) -> Vec<FieldProblem> {
     problems
 }
 
+/// A stored config with a change laid over it. A secret goes to no other address than the one it was stored for, unless
+/// whoever changes the address gives it again, or may see it anyway (`may_see`): who chooses where a secret is sent to can
+/// read it there.
+///
+/// # Errors
+/// What is wrong with the outcome, and every secret that must be given again.
+pub fn changed(
+    kind: Kind,
+    stored: Config,
+    change: ConfigChange,
+    path: &str,
+    may_see: bool,
+) -> Result<Config, Vec<FieldProblem>> {
+    if change.is_empty() {
+        return Ok(stored);
+    }
+    let mut wrong = if may_see { Vec::new() } else { carried_off(kind.provider(), &stored, &change, path) };
+    let config = stored.changed_by(change);
+    wrong.extend(problems(kind, &config, path));
+    if wrong.is_empty() { Ok(config) } else { Err(wrong) }
+}
+
+/// The stored secrets that a change neither replaces nor takes away, while it has them used at another address. A secret
+/// address is none of them: the change brings another one.
+fn carried_off(provider: &dyn Provider, stored: &Config, change: &ConfigChange, path: &str) -> Vec<FieldProblem> {
+    let addresses = provider.user_addresses();
+    let moved = addresses.iter().find(|key| change.names(key) && change.url(key) != stored.url(key));
+    let Some(address) = moved else { return Vec::new() };
+    let secrets = provider.fields().iter().filter(|field| field.secret && !addresses.contains(&field.name));
+    let kept = secrets.filter(|field| stored.secret(field.name).is_some() && !change.names(field.name));
+    let again = |field: &Field| {
+        let message = format!(
+            "must be given again, or set to null, with another {address}: without the permission services:secrets a \
+             stored secret goes to no other address"
+        );
+        FieldProblem::new(format!("{path}.{}", field.name), "required", message)
+    };
+    kept.map(again).collect()
+}
+
 /// What is wrong with the addresses that a change brings in: those that may not be reached.
 pub async fn unreachable(kind: Kind, change: &ConfigChange, path: &str, egress: &Egress) -> Vec<FieldProblem> {
     let mut problems = Vec::new();
@@ -186,7 +226,7 @@ fn unconfirmed(provider: &str, answer: &Answer) -> Refusal {
     }
 }
 
-/// What it means for a message that the provider throttles or has trouble of its own.
+/// What it means for a message that the provider throttles or has trouble of its own, and says so itself.
 fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration>) -> Refusal {
     if answer.status == 429 {
         return Refusal::throttled(
@@ -202,6 +242,17 @@ fn refused_for_now(provider: &str, answer: &Answer, retry_after: Option<Duration
         message: format!("{provider} did not take the message (HTTP {}).", answer.status),
         hint: Some("Try again later.".into()),
         retry_after: answer.retry_after(),
+    }
+}
+
+/// What it means for a message that the answer to it, which is no success, is not in the provider's own words. What stands
+/// in front of the provider answers from 500 also when it has lost the provider's answer to a message that was taken;
+/// below that it has refused the message, and so it has where it says when to come back.
+fn not_its_words(provider: &str, answer: &Answer) -> Refusal {
+    match answer.status {
+        503 if answer.retry_after().is_some() => refused_for_now(provider, answer, None),
+        500.. => unconfirmed(provider, answer),
+        _ => refused_for_now(provider, answer, None),
     }
 }
 
@@ -266,6 +317,12 @@ fn no_recipient(message: &Message, credential: &str) -> Result<(), Refusal> {
             Err(Refusal::unusable("to", format!("must be left out: {credential} posts to its own channel only")))
         }
     }
+}
+
+/// True for a path that says the same to whoever reads it. An escape, or a parameter after a semicolon, may be undone by
+/// what stands in an upstream's place, and lead out of where the path seemed to lead.
+fn is_plain_path(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
 }
 
 /// Text as one segment of a URL's path.

@@ -22,8 +22,8 @@ use crate::model::{Delivery, Message, Refusal, Report};
 
 use super::email::{self, Mailbox};
 use super::{
-    Config, Field, Provider, Shape, incomplete, refused_for_now, shortened, unanswered, unconfirmed, undelivered,
-    unexpected,
+    Config, Field, Provider, Shape, incomplete, not_its_words, refused_for_now, shortened, unanswered, unconfirmed,
+    undelivered, unexpected,
 };
 
 const FIELDS: &[Field] = &[
@@ -183,7 +183,7 @@ fn message_id(answer: &Answer) -> Option<String> {
 }
 
 fn refusal(answer: &Answer, from: &Mailbox<'_>) -> Refusal {
-    let Some(problem) = Problem::of(answer) else { return refused_for_now(LABEL, answer, until_reset(answer)) };
+    let Some(problem) = Problem::of(answer) else { return not_its_words(LABEL, answer) };
     match (answer.status, problem.name.as_str()) {
         _ if problem.is_bad_key() => Refusal::refused(
             "Resend does not accept the API key.",
@@ -379,7 +379,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_no_delivery() {
-        assert!(matches!(sent(200, &[], "<html>".to_owned()).await, Err(Refusal::Unknown { .. })));
+        for status in [200, 500, 502, 503] {
+            assert!(matches!(sent(status, &[], "<html>".to_owned()).await, Err(Refusal::Unknown { .. })), "{status}");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! SendGrid: e-mail by Twilio.
 //!
 //! A key belongs to one region, and the other region's host does not know it; so a refused key is shown to the other
-//! region once before it is called invalid. The check reads the key's scopes, which sends nothing. A message is one
+//! region once, and only if that refuses it, too, is it called invalid. The check reads the key's scopes, which sends nothing. A message is one
 //! request with a personalisation a recipient, so that recipients do not see one another. SendGrid recognises no
 //! repetitions, so a send is never tried twice.
 //!
@@ -21,8 +21,8 @@ use crate::model::{Delivery, Message, Refusal, Report, Verdict};
 
 use super::email::{self, Mailbox};
 use super::{
-    Config, Field, Provider, Shape, incomplete, refused_for_now, shortened, unanswered, unconfirmed, undelivered,
-    unexpected,
+    Config, Field, Provider, Shape, incomplete, not_its_words, refused_for_now, shortened, unanswered, unconfirmed,
+    undelivered, unexpected,
 };
 
 const FIELDS: &[Field] = &[
@@ -74,7 +74,7 @@ impl Provider for Sendgrid {
         let Some(key) = config.secret("apiKey") else { return incomplete("apiKey") };
         let region = Region::of(config);
         match scopes(egress, region, key).await {
-            Ok(answer) if refuses_key(&answer) => check_other_region(egress, region.other(), key).await,
+            Ok(answer) if refuses_key(&answer) => check_other_region(egress, region, key).await,
             Ok(answer) => judge(&answer),
             Err(error) => unanswered(LABEL, &error),
         }
@@ -127,6 +127,10 @@ impl Region {
         }
     }
 
+    fn is_put_elsewhere(self, egress: &Egress) -> bool {
+        egress.base(self.upstream()) != self.upstream().default_url()
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Global => "global",
@@ -139,18 +143,32 @@ async fn scopes(egress: &Egress, region: Region, key: &SecretString) -> Result<A
     egress.upstream(Method::GET, region.upstream(), "/v3/scopes").bearer(key).send().await
 }
 
-/// Judges a key that its region has refused: it may be one of the other.
-async fn check_other_region(egress: &Egress, other: Region, key: &SecretString) -> Report {
-    let known = match scopes(egress, other, key).await {
-        Ok(answer) => !refuses_key(&answer) && judge(&answer).verdict != Verdict::Inconclusive,
-        Err(_) => false,
-    };
-    if known {
-        let name = other.name();
-        return Report::limited(format!(
-            "The API key belongs to SendGrid's other region, so nothing can be sent as it is. Set region to {name}."
-        ));
+/// Judges a key that its region has refused: it may be one of the other. Only what both have refused is invalid.
+async fn check_other_region(egress: &Egress, region: Region, key: &SecretString) -> Report {
+    let other = region.other();
+    // Where the operator has put one region alone elsewhere, its keys are no concern of SendGrid's own hosts.
+    if region.is_put_elsewhere(egress) != other.is_put_elsewhere(egress) {
+        return refused();
     }
+    let reason = match scopes(egress, other, key).await {
+        Ok(answer) if refuses_key(&answer) => return refused(),
+        Ok(answer) if judge(&answer).verdict == Verdict::Inconclusive => format!("HTTP {}", answer.status),
+        Ok(_) => {
+            let name = other.name();
+            return Report::limited(format!(
+                "The API key belongs to SendGrid's other region, so nothing can be sent as it is. Set region to {name}."
+            ));
+        }
+        Err(error) => error.to_string(),
+    };
+    Report::inconclusive(format!(
+        "SendGrid's region {} does not know the API key, and whether {} does could not be seen ({reason})",
+        region.name(),
+        other.name()
+    ))
+}
+
+fn refused() -> Report {
     Report::invalid(
         "SendGrid does not accept the API key: it is wrong or was deleted. Create a new key and save it here.",
     )
@@ -184,7 +202,7 @@ fn refuses_key(answer: &Answer) -> bool {
 }
 
 fn refusal(answer: &Answer, from: &Mailbox<'_>) -> Refusal {
-    let Some(problem) = Problem::of(answer) else { return refused_for_now(LABEL, answer, None) };
+    let Some(problem) = Problem::of(answer) else { return not_its_words(LABEL, answer) };
     match answer.status {
         // The key is in a header and never in what a validation objects to.
         400 => Refusal::refused(
@@ -318,13 +336,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_key_is_shown_to_the_other_region_once() {
-        for (elsewhere, verdict) in
-            [((200, SENDS), Limited), ((403, FORBIDDEN), Limited), ((401, BAD_KEY), Invalid), ((503, ""), Invalid)]
-        {
+        for (elsewhere, verdict) in [
+            ((200, SENDS), Limited),
+            ((403, FORBIDDEN), Limited),
+            ((401, NO_CREDIT), Limited),
+            ((401, BAD_KEY), Invalid),
+            ((200, "<html>"), Inconclusive),
+            ((401, "<html>"), Inconclusive),
+            ((429, THROTTLED), Inconclusive),
+            ((503, ""), Inconclusive),
+        ] {
             let report = checked((401, BAD_KEY), elsewhere).await;
             assert_eq!(report.verdict, verdict, "{elsewhere:?}");
             assert_eq!(report.message.contains("region to eu"), verdict == Limited, "{}", report.message);
         }
+    }
+
+    #[tokio::test]
+    async fn a_region_that_alone_is_put_elsewhere_judges_by_itself() {
+        let global = StandIn::answering(|_| answer(401, &[], BAD_KEY)).await;
+        let report = Sendgrid.check(&config(FIELDS, settings()), &egress(&[(Upstream::Sendgrid, &global)], &[])).await;
+        assert_eq!((report.verdict, global.asked().len()), (Invalid, 1));
     }
 
     #[tokio::test]
@@ -360,7 +392,8 @@ mod tests {
             (401, NO_CREDIT, "used up"),
             (403, FORBIDDEN, "does not let the API key"),
             (403, SENDER, "not a verified sender"),
-            (502, "<html>", "HTTP 502"),
+            (500, r#"{"errors":[{"message":"internal error"}]}"#, "HTTP 500"),
+            (403, "<html>", "HTTP 403"),
         ] {
             let Err(Refusal::Refused { message, hint: Some(_), retry_after: None }) = sent(status, &[], body).await
             else {
@@ -372,7 +405,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_no_delivery() {
-        assert!(matches!(sent(200, &[], "<html>").await, Err(Refusal::Unknown { .. })));
+        for status in [200, 500, 502, 503] {
+            assert!(matches!(sent(status, &[], "<html>").await, Err(Refusal::Unknown { .. })), "{status}");
+        }
     }
 
     #[tokio::test]

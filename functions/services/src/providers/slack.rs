@@ -13,8 +13,8 @@ use shared::http::FieldProblem;
 use url::Url;
 
 use super::{
-    Config, Field, Objection, Provider, Shape, must_be_https, no_recipient, plain_text, recipient, refused_for_now,
-    shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
+    Config, Field, Objection, Provider, Shape, is_plain_path, must_be_https, no_recipient, not_its_words, plain_text,
+    recipient, refused_for_now, shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
 };
 use crate::model::{Delivery, Message, Refusal, Report};
 
@@ -156,25 +156,47 @@ impl<'a> Payload<'a> {
 }
 
 async fn check_webhook(url: &Url, egress: &Egress) -> Report {
-    if let Err(misplaced) = placed(url) {
-        return Report::invalid(misplaced);
-    }
-    let probe = egress.user_url(Method::POST, url).body("application/json", "not a message".into());
+    let request = match to_webhook(url, egress) {
+        Ok(request) => request,
+        Err(misplaced) => return Report::invalid(misplaced),
+    };
+    let probe = request.body("application/json", "not a message".into());
     match probe.repeatable().send().await {
         Ok(answer) => webhook_verdict(&answer),
         Err(error) => unanswered("Slack", &error),
     }
 }
 
-/// Whether a URL can be an incoming webhook's. Else what it is, and what to do.
-fn placed(url: &Url) -> Result<(), &'static str> {
-    let at_slack = url.scheme() == "https" && url.port().is_none();
-    if !at_slack || !matches!(url.host_str(), Some("hooks.slack.com" | "hooks.slack-gov.com")) {
+/// A request to the incoming webhook that a URL names. Else what the URL is, and what to do.
+///
+/// Slack's address is an upstream's, and where the operator has put that, nothing but a webhook's path is asked for.
+fn to_webhook(url: &Url, egress: &Egress) -> Result<Outgoing, &'static str> {
+    match (placed(url)?, url.path()) {
+        (Site::Slack, path) => Ok(egress.upstream(Method::POST, Upstream::SlackHooks, path)),
+        (Site::GovSlack, _) => Ok(egress.user_url(Method::POST, url)),
+    }
+}
+
+/// Where there are incoming webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Site {
+    Slack,
+    GovSlack,
+}
+
+/// Whose incoming webhook a URL can be. Else what it is, and what to do.
+fn placed(url: &Url) -> Result<Site, &'static str> {
+    let site = match url.host_str() {
+        Some("hooks.slack.com") => Site::Slack,
+        Some("hooks.slack-gov.com") => Site::GovSlack,
+        _ => return Err(NOT_A_WEBHOOK),
+    };
+    if url.scheme() != "https" || url.port().is_some() {
         return Err(NOT_A_WEBHOOK);
     }
     match url.path() {
         path if path.starts_with("/workflows/") || path.starts_with("/triggers/") => Err(A_WORKFLOW),
-        path if path.strip_prefix("/services/").is_some_and(|rest| !rest.is_empty()) => Ok(()),
+        path if path.strip_prefix("/services/").is_some_and(|rest| !rest.is_empty() && is_plain_path(rest)) => Ok(site),
         _ => Err(NOT_A_WEBHOOK),
     }
 }
@@ -260,13 +282,13 @@ async fn check_channel(token: &SecretString, channel: &str, scopes: &[&str], egr
 async fn send_by_webhook(url: &Url, message: &Message, egress: &Egress) -> Result<Delivery, Refusal> {
     no_recipient(message, "an incoming webhook")?;
     let text = escaped(message)?;
-    placed(url).map_err(|misplaced| Refusal::unusable("webhookUrl", misplaced))?;
-    let answer = posted(egress.user_url(Method::POST, url), &Payload::new(None, &text)).await?;
+    let request = to_webhook(url, egress).map_err(|misplaced| Refusal::unusable("webhookUrl", misplaced))?;
+    let answer = posted(request, &Payload::new(None, &text)).await?;
     match (answer.status, answer.text().trim()) {
         (200, "ok") => Ok(Delivery::default()),
         (200..300, _) => Err(unconfirmed("Slack", &answer)),
-        (400..500, word) if is_word(word) => Err(refusal(word, None, &answer)),
-        _ => Err(refused_for_now("Slack", &answer, None)),
+        (400..=503, word) if is_word(word) => Err(refusal(word, None, &answer)),
+        _ => Err(not_its_words("Slack", &answer)),
     }
 }
 
@@ -284,7 +306,7 @@ async fn send_as_bot(
         Some(reply) if reply.ok => Ok(Delivery { provider_message_id: reply.ts }),
         Some(Reply { error: Some(word), needed, .. }) => Err(refusal(&word, needed.as_deref(), &answer)),
         _ if answer.is_success() => Err(unconfirmed("Slack", &answer)),
-        _ => Err(refused_for_now("Slack", &answer, None)),
+        _ => Err(not_its_words("Slack", &answer)),
     }
 }
 
@@ -305,8 +327,8 @@ fn refusal(word: &str, needed: Option<&str>, answer: &Answer) -> Refusal {
         "ratelimited" | "rate_limited" => {
             Refusal::throttled("Slack is being sent too much just now.", answer.retry_after())
         }
-        // Slack documents that some of the operation may have succeeded.
-        "internal_error" | "fatal_error" | "request_timeout" => Refusal::Unknown {
+        // Slack documents that some of the operation may have succeeded, or does not say that none has.
+        "internal_error" | "fatal_error" | "request_timeout" | "rollup_error" => Refusal::Unknown {
             message: format!("Slack had trouble of its own ({word}); the message may or may not have been delivered."),
         },
         word => objection(word, needed).map_or_else(
@@ -429,6 +451,9 @@ mod tests {
             ("https://hooks.slack.com:8443/services/T/B/x", NOT_A_WEBHOOK),
             ("https://hooks.slack.com/...", NOT_A_WEBHOOK),
             ("https://hooks.slack.com/services/", NOT_A_WEBHOOK),
+            ("https://hooks.slack.com/services/../api/T/B/x", NOT_A_WEBHOOK),
+            ("https://hooks.slack.com/services/..%2f..%2fadmin", NOT_A_WEBHOOK),
+            ("https://hooks.slack.com/services/..;/admin", NOT_A_WEBHOOK),
             ("https://test-webhook-url...", NOT_A_WEBHOOK),
             ("https://hooks.slack.com/workflows/T/A/1/x", A_WORKFLOW),
             ("https://hooks.slack.com/triggers/T/1/x", A_WORKFLOW),
@@ -436,7 +461,7 @@ mod tests {
             let report = Slack.check(&config(FIELDS, json!({ "webhookUrl": url })), &nowhere()).await;
             assert_eq!(report, Report::invalid(told), "{url}");
         }
-        assert_eq!(placed(&Url::parse("https://hooks.slack-gov.com/services/T/B/x").unwrap()), Ok(()));
+        assert_eq!(placed(&Url::parse("https://hooks.slack-gov.com/services/T/B/x").unwrap()), Ok(Site::GovSlack));
     }
 
     #[tokio::test]
@@ -595,12 +620,20 @@ mod tests {
         assert!(told(refused(scope).await).contains("reinstall"));
         assert!(matches!(refused(error("msg_too_long")).await, Refusal::Unusable { field, .. } if field == "text"));
         assert!(matches!(refused(error("internal_error")).await, Refusal::Unknown { .. }));
-        assert!(matches!(refused(Prepared::new(200, "<html>")).await, Refusal::Unknown { .. }));
+        for lost in [200, 500, 502, 503] {
+            assert!(matches!(refused(Prepared::new(lost, "<html>")).await, Refusal::Unknown { .. }), "{lost}");
+        }
+        assert!(matches!(refused(Prepared::new(403, "<html>")).await, Refusal::Refused { .. }));
         let throttled = Prepared::new(429, json!({ "ok": false, "error": "ratelimited" })).header("retry-after", 30);
         let pause = std::time::Duration::from_secs(30);
         assert!(matches!(refused(throttled).await, Refusal::Refused { retry_after: Some(told), .. } if told == pause));
         let slack = Double::answering([Prepared::new(410, "channel_is_archived")]).await;
         let gone = Slack.send(&webhook(), &message("hello", &[]), &slack.standing_for(Upstream::SlackHooks)).await;
         assert!(told(gone.unwrap_err()).contains("Unarchive"));
+        for lost in [Prepared::new(500, "rollup_error"), Prepared::new(502, "<html>"), Prepared::new(503, "")] {
+            let slack = Double::answering([lost.clone()]).await;
+            let sent = Slack.send(&webhook(), &message("hello", &[]), &slack.standing_for(Upstream::SlackHooks)).await;
+            assert!(matches!(sent, Err(Refusal::Unknown { .. })), "{lost:?}: {sent:?}");
+        }
     }
 }

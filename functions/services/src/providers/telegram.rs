@@ -13,8 +13,8 @@ use serde_json::json;
 use shared::egress::{Answer, Egress, Outgoing, Upstream};
 
 use super::{
-    Config, Field, Objection, Provider, Shape, plain_text, recipient, refused_for_now, segment, shortened, too_long,
-    unanswered, unconfirmed, undelivered, unexpected, within,
+    Config, Field, Objection, Provider, Shape, not_its_words, plain_text, recipient, refused_for_now, segment,
+    shortened, too_long, unanswered, unconfirmed, undelivered, unexpected, within,
 };
 use crate::model::{Delivery, Message, Refusal, Report};
 
@@ -130,7 +130,7 @@ fn delivery(answer: &Answer) -> Result<Delivery, Refusal> {
         }
         Some(reply) => Err(refusal(answer, &reply)),
         None if answer.is_success() => Err(unconfirmed("Telegram", answer)),
-        None => Err(refused_for_now("Telegram", answer, None)),
+        None => Err(not_its_words("Telegram", answer)),
     }
 }
 
@@ -312,7 +312,10 @@ mod tests {
         assert!(told(refused(no(400, "Bad Request: not enough rights")).await).contains("not enough rights"));
         let long = refused(no(400, "Bad Request: message is too long")).await;
         assert!(matches!(long, Refusal::Unusable { field, .. } if field == "text"));
-        assert!(matches!(refused(Prepared::new(200, "<html>")).await, Refusal::Unknown { .. }));
+        assert!(told(refused(no(500, "Internal Server Error")).await).contains("HTTP 500"));
+        for lost in [200, 500, 502, 503] {
+            assert!(matches!(refused(Prepared::new(lost, "<html>")).await, Refusal::Unknown { .. }), "{lost}");
+        }
         let throttled = json!({ "ok": false, "error_code": 429, "parameters": { "retry_after": 9 } });
         let pause = Duration::from_secs(9);
         let throttled = refused(Prepared::new(429, throttled)).await;

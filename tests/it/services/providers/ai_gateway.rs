@@ -5,7 +5,7 @@ use fakes::ai_gateway::Catalogue;
 use kit::TestApp;
 use serde_json::{Value, json};
 
-use super::super::fixtures::{config, with};
+use super::super::fixtures::{config, create, read, test, with};
 use super::{is_never_blamed, judge, page, says};
 
 /// A config for the other gateway.
@@ -102,6 +102,20 @@ async fn a_gateway_with_limits_of_its_own_is_limited() {
         faults.next(1, says(status, &json!({ "error": { "message": "sk-sandbox-not-a-real-key" } })));
         judge(&app, "ai-gateway", &other(&app)).await.is("limited", told);
     }
+}
+
+/// What answers 403 to every key it does not know, as many proxies do, has not known this one either.
+#[tokio::test]
+async fn a_gateway_that_answers_403_to_the_made_up_and_to_the_real_key_proves_nothing() {
+    let app = TestApp::start().await;
+    let id = create(&app, "ai-gateway", &with(other(&app), json!({ "apiKey": "sk-wrong" }))).await;
+    assert_eq!(test(&app, &id).await["verdict"], "invalid");
+    let forbidden = says(403, &json!({ "message": "Forbidden" }));
+    app.fakes.openai_compatible.host.faults().all(forbidden);
+    let report = test(&app, &id).await;
+    assert_eq!((&report["status"], &report["verdict"]), (&json!("error"), &json!("inconclusive")), "{report}");
+    assert!(report["message"].as_str().unwrap().contains("as it refuses a made-up one"), "{report}");
+    assert_eq!(read(&app, &id).await["needsAttention"], true, "nothing has shown that it works");
 }
 
 #[tokio::test]

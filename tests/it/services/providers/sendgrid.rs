@@ -1,11 +1,11 @@
 //! Type `sendgrid`: e-mail, in either region.
 
-use fakes::Host;
+use fakes::{Answer as Reply, Fault, Host};
 use kit::TestApp;
 use serde_json::{Value, json};
 
-use super::super::fixtures::{config, create, received, send, with};
-use super::{deliver, is_never_blamed, is_never_sent_twice, is_refused, judge, says};
+use super::super::fixtures::{config, create, read, received, send, with};
+use super::{deliver, is_never_blamed, is_never_sent_twice, is_refused, judge, page, says};
 
 fn hello() -> Value {
     json!({ "text": "hello", "to": "ada@example.org" })
@@ -74,6 +74,34 @@ async fn throttling_and_trouble_are_not_held_against_the_key() {
     judge(&app, "sendgrid", &working).await.is_inconclusive("too often");
     is_never_blamed(&app, "sendgrid", &working, &app.fakes.sendgrid.host).await;
     assert!(app.fakes.sendgrid_eu.host.requests().is_empty(), "a page does not refuse a key");
+}
+
+/// The key may be a good one of the region that could not be asked.
+#[tokio::test]
+async fn a_key_is_not_condemned_while_the_other_region_cannot_be_asked() {
+    let app = TestApp::start().await;
+    let other_regions = json!({ "apiKey": app.demo.sendgrid_eu_api_key });
+    let id = create(&app, "sendgrid", &other_regions).await;
+    let throttled = says(429, &json!({ "errors": [{ "message": "too many requests" }] }));
+    for (fault, told) in [
+        (throttled, "HTTP 429"),
+        (page(200), "HTTP 200"),
+        (page(503), "HTTP 503"),
+        (Fault::Answer(Reply::status(500)), "HTTP 500"),
+        (Fault::Close, "cut"),
+    ] {
+        app.fakes.sendgrid_eu.host.faults().all(fault);
+        judge(&app, "sendgrid", &other_regions).await.is_inconclusive(told);
+        app.advance(86_400);
+        let _ = app.invoke("services-check", &app.scheduled_event()).await;
+        let checked = read(&app, &id).await;
+        assert_eq!(
+            (&checked["lastTest"]["verdict"], &checked["needsAttention"]),
+            (&json!("inconclusive"), &json!(false)),
+            "{told}"
+        );
+        app.fakes.sendgrid_eu.host.faults().clear();
+    }
 }
 
 #[tokio::test]

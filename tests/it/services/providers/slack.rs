@@ -254,6 +254,9 @@ async fn what_slack_may_have_posted_is_not_posted_again() {
     let hello = json!({ "text": "hello" });
     is_never_sent_twice(&app, "slack", &config(&app, "slack"), &hello, &app.fakes.slack.hooks).await;
     is_never_sent_twice(&app, "slack", &bot(&app), &hello, &app.fakes.slack.api).await;
+    app.fakes.slack.hooks.faults().next(1, Fault::Answer(Reply::status(500).body("rollup_error")));
+    let body = deliver(&app, "slack", &config(&app, "slack"), &hello).await.expect(504);
+    assert!(body["detail"].as_str().unwrap().contains("rollup_error"), "{body}");
     for word in ["internal_error", "fatal_error", "request_timeout"] {
         app.fakes.slack.api.faults().next(1, says(200, &json!({ "ok": false, "error": word })));
         let body = deliver(&app, "slack", &bot(&app), &hello).await.expect(504);
