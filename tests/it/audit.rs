@@ -343,6 +343,30 @@ async fn a_day_is_a_partition_and_an_act_stands_in_the_day_in_which_it_began() {
 }
 
 #[tokio::test]
+async fn a_callback_is_told_of_before_its_state_is_used_up() {
+    use crate::vaults::authorize::decide;
+
+    let app = TestApp::start().await;
+    let vaults = app.vaults().header("accept", "application/json");
+    let page = async || vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let callback = decide(&app, &page().await, "allow").await;
+    let down = app.proxy.inject(Fault::Refuse).on_aside().always();
+    assert_eq!(app.browse(&callback).await.status, 500);
+    assert!(down.strikes() > 0);
+    app.proxy.clear();
+    assert_eq!(app.fakes.railway.host.calls("/oauth/token"), 0, "the code went nowhere");
+    assert_eq!(app.browse(&callback).await.status, 200, "nothing was used up");
+    // One that ends without a connection is told of too, once.
+    app.advance(1);
+    let denied = decide(&app, &page().await, "deny").await;
+    assert_eq!(app.browse(&denied).await.status, 400);
+    assert_eq!(app.browse(&denied).await.status, 400);
+    let all = read(&app, "acme", None).await;
+    let callbacks = all.iter().filter(|done| done.act.operation.ends_with("/callback"));
+    assert_eq!(callbacks.map(|done| done.status).collect::<Vec<_>>(), [Some(400), Some(200)]);
+}
+
+#[tokio::test]
 async fn a_long_log_is_read_in_pages_over_days_from_the_newest_on() {
     let app = TestApp::start().await;
     // More than a page in one day, then an act every fifth.
