@@ -16,5 +16,6 @@ mod secrets;
 mod services;
 mod sweep;
 mod telemetry;
+mod tokens;
 mod vaults;
 mod wallets;
