@@ -33,6 +33,9 @@ ALARM = 0.10
 KEY = 1.00
 DASHBOARD = 3.00
 TRACE = 5.00 / 1e6
+# X-Ray's default rule traces the first request of each second and one in twenty of the others.
+SECONDS = MONTH_HOURS * 3_600
+SAMPLED = 0.05
 
 MEMORY_GB = 0.25
 # A line of a request in the function's log, its metrics, and API Gateway's line.
@@ -96,16 +99,28 @@ def of_group(group, integrations):
         "Lambda": (group.calls + group.work / 10) * INVOCATION + seconds * MEMORY_GB * GB_SECOND,
         "API Gateway": group.calls * REQUEST,
         "logs": logs * LOG_TAKEN_IN,
-        # One in twenty is sampled.
-        "X-Ray": (group.calls + group.work / 10) * 0.05 * TRACE,
     }
-    return {service: cost * integrations for service, cost in one.items()}
+    costs = {service: cost * integrations for service, cost in one.items()}
+    return {**costs, "X-Ray": traced(invocations(group) * integrations) * TRACE}
 
 
-def of_stack(metrics):
-    """What costs money without any integration: schedules that find nothing, metrics, 44 alarms over 51 metrics, a key."""
-    # wallets-sync every minute, three jobs every five, two resumes every fifteen; 50 ms each, four queues each.
-    runs = MONTH_HOURS * (60 + 3 * 12 + 2 * 4 + 1)
+def invocations(group):
+    """How often functions run for one integration. A tenth of an invocation for a piece of background work, as above."""
+    return group.calls + group.work / 10
+
+
+def traced(requests):
+    """How many of a month's requests are traced, spread evenly over it: the first of each second, then a sample."""
+    return min(requests, SECONDS) + max(requests - SECONDS, 0) * SAMPLED
+
+
+# wallets-sync every minute, three jobs every five, two resumes every fifteen, one every hour; 50 ms each, four queues each.
+SCHEDULED = MONTH_HOURS * (60 + 3 * 12 + 2 * 4 + 1)
+
+
+def of_stack(metrics, requests):
+    """What costs money without any integration, and traces of everything: schedules that find nothing, metrics, 44 alarms over 51 metrics, a key."""
+    runs = SCHEDULED
     return {
         "secrets": SECRET,
         "calls of Secrets Manager": 0,
@@ -113,7 +128,7 @@ def of_stack(metrics):
         "Lambda": runs * (INVOCATION + 0.05 * MEMORY_GB * GB_SECOND),
         "API Gateway": 0,
         "logs": runs * LOGGED_WORK_GB * LOG_TAKEN_IN,
-        "X-Ray": runs * 0.05 * TRACE,
+        "X-Ray": traced(runs + requests) * TRACE,
         "metrics, alarms, dashboard, key": metrics * METRIC + 51 * ALARM + DASHBOARD + KEY,
     }
 
@@ -130,10 +145,12 @@ def tables():
     lines = ["| | 100 integrations | 10,000 | 1,000,000 |", "|---|---:|---:|---:|"]
     columns = []
     for integrations, metrics in SIZES:
-        total = of_stack(metrics)
+        total = of_stack(metrics, sum(map(invocations, GROUPS)) * integrations / len(GROUPS))
         for group in GROUPS:
-            for service, cost in of_group(group, integrations / len(GROUPS)).items():
-                total[service] += cost
+            costs = of_group(group, integrations / len(GROUPS))
+            # That of all together is above: they share what is traced each second.
+            for service in costs.keys() - {"X-Ray"}:
+                total[service] += costs[service]
         columns.append(total)
     for service in columns[0]:
         lines.append(f"| {service} | " + " | ".join(money(column[service]) for column in columns) + " |")

@@ -10,6 +10,8 @@
 //! Entries are only ever added: each is created on the condition that there is none of its key, and no function has a code
 //! path that changes or removes one. DynamoDB removes them by itself when they have been kept long enough.
 //!
+//! Entries stand by tenant and day. Both of one act stand in the day in which it began.
+//!
 //! An entry has names (the route, the integration's id, the names of the fields that the request had), never values.
 
 use jiff::{SignedDuration, Timestamp};
@@ -120,15 +122,15 @@ impl Record for Entry {
 
 impl Entry {
     fn key(&self) -> Key {
-        let partition = keys::audit::month(&self.act.tenant, &month(self.began_at));
+        let partition = keys::audit::day(&self.act.tenant, &day(self.began_at));
         Key::new(partition, keys::audit::step(&self.id, self.step.name()))
     }
 }
 
-/// The month of a moment, as the log is divided: `2026-11`.
+/// The day of a moment, in UTC, as the log is divided: `2026-11-21`.
 #[must_use]
-pub fn month(at: Timestamp) -> String {
-    at.strftime("%Y-%m").to_string()
+pub fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
 }
 
 impl Act {
@@ -244,19 +246,19 @@ impl AuditLog {
         self.table.create(&entry.key(), entry.clone(), self.ids.uuid()).await.map(drop)
     }
 
-    /// One Query for up to `limit` of a tenant's entries of one month, the newest first, from before the entry `before`.
+    /// One Query for up to `limit` of a tenant's entries of one [`day`], the newest first, from before the entry `before`.
     ///
     /// # Errors
     /// Whatever keeps DynamoDB from answering.
     pub async fn page(
         &self,
         tenant: &Tenant,
-        month: &str,
+        day: &str,
         before: Option<&Entry>,
         limit: usize,
     ) -> Result<Page<Entry>, TableError> {
         let before = before.map(|entry| entry.key().sort);
-        self.table.page_backwards(&keys::audit::month(tenant, month), before.as_deref(), limit).await
+        self.table.page_backwards(&keys::audit::day(tenant, day), before.as_deref(), limit).await
     }
 
     fn entry(&self, step: Step, act: Act) -> Entry {

@@ -20,9 +20,12 @@ fn tenant(name: &str) -> Tenant {
 
 /// What `causeway audit` reads of a tenant, the newest first.
 async fn read(app: &TestApp, name: &str, integration: Option<&str>) -> Vec<Done> {
+    read_between(app, name, Wanted { integration: integration.map(str::to_owned), ..last_days(app, 30) }).await
+}
+
+fn last_days(app: &TestApp, days: i64) -> Wanted {
     let until = app.platform.ids.now();
-    let since = until.saturating_sub(SignedDuration::from_hours(24 * 400)).unwrap();
-    read_between(app, name, Wanted { integration: integration.map(str::to_owned), since, until }).await
+    Wanted { integration: None, since: until.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap(), until }
 }
 
 async fn read_between(app: &TestApp, name: &str, wanted: Wanted) -> Vec<Done> {
@@ -258,8 +261,8 @@ async fn a_lost_answer_writes_an_entry_once() {
 async fn entries_are_added_and_never_changed() {
     let app = TestApp::start().await;
     let id = create(&app, &app.services()).await;
-    let month = shared::audit::month(app.platform.ids.now());
-    let entries = || async { app.platform.audit.page(&tenant("acme"), &month, None, 10).await.unwrap().records };
+    let day = shared::audit::day(app.platform.ids.now());
+    let entries = || async { app.platform.audit.page(&tenant("acme"), &day, None, 10).await.unwrap().records };
     let before = entries().await;
     assert_eq!(before.iter().map(|entry| entry.step).collect::<Vec<_>>(), [Step::Ended, Step::Begun]);
     for entry in &before {
@@ -296,10 +299,8 @@ async fn entries_are_kept_as_long_as_the_operator_says() {
     assert_eq!(expires(Policy { audit_days: 0, ..Policy::default() }).await, [Value::Null, Value::Null]);
 }
 
-#[tokio::test]
-async fn a_long_log_is_read_in_pages_over_months_from_the_newest_on() {
-    let app = TestApp::start().await;
-    let act = |number: u32| Act {
+fn act(number: u32) -> Act {
+    Act {
         tenant: tenant("acme"),
         user: "someone".into(),
         token: "tok_1".into(),
@@ -309,18 +310,76 @@ async fn a_long_log_is_read_in_pages_over_months_from_the_newest_on() {
         request_id: "1".into(),
         idempotency_key: false,
         fields: Vec::new(),
-    };
-    // More than a page in one month, then one act a month.
+    }
+}
+
+#[tokio::test]
+async fn a_day_is_a_partition_and_an_act_stands_in_the_day_in_which_it_began() {
+    let app = TestApp::start().await;
+    // A second before midnight in UTC.
+    app.advance(86_399 - TestApp::started_at().as_second().rem_euclid(86_400));
+    let begun = app.platform.audit.begin(act(1)).await.unwrap();
+    app.advance(2);
+    app.platform.audit.end(begun, Default::default()).await;
+    let begun = app.platform.audit.begin(act(2)).await.unwrap();
+    app.platform.audit.end(begun, Default::default()).await;
+    let calls = app.proxy.calls_aside();
+    let partitions: Vec<_> = calls.iter().map(|call| call.request["Item"]["pk"]["S"].as_str().unwrap()).collect();
+    let (day, next) = ("T#acme#audit#2026-05-28", "T#acme#audit#2026-05-29");
+    assert_eq!(partitions, [day, day, next, next]);
+    app.proxy.forget_calls();
+    let all = read(&app, "acme", None).await;
+    let told: Vec<_> = all.iter().map(|done| (&*done.act.operation, done.ended_at.is_some())).collect();
+    assert_eq!(told, [("POST /2", true), ("POST /1", true)]);
+    // One Query for each day that is looked at, today and the thirty before it.
+    assert_eq!(app.proxy.operations(), ["Query"; 31]);
+    // Of time that has not come there is nothing to read.
+    let ahead = SignedDuration::from_hours(24 * 300);
+    let now = app.platform.ids.now();
+    let wanted = Wanted { integration: None, since: now.checked_add(ahead).unwrap(), until: Timestamp::MAX };
+    app.proxy.forget_calls();
+    assert_eq!(read_between(&app, "acme", wanted).await, []);
+    assert_eq!(app.proxy.operations().len(), 0);
+}
+
+#[tokio::test]
+async fn a_callback_is_told_of_before_its_state_is_used_up() {
+    use crate::vaults::authorize::decide;
+
+    let app = TestApp::start().await;
+    let vaults = app.vaults().header("accept", "application/json");
+    let page = async || vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let callback = decide(&app, &page().await, "allow").await;
+    let down = app.proxy.inject(Fault::Refuse).on_aside().always();
+    assert_eq!(app.browse(&callback).await.status, 500);
+    assert!(down.strikes() > 0);
+    app.proxy.clear();
+    assert_eq!(app.fakes.railway.host.calls("/oauth/token"), 0, "the code went nowhere");
+    assert_eq!(app.browse(&callback).await.status, 200, "nothing was used up");
+    // One that ends without a connection is told of too, once.
+    app.advance(1);
+    let denied = decide(&app, &page().await, "deny").await;
+    assert_eq!(app.browse(&denied).await.status, 400);
+    assert_eq!(app.browse(&denied).await.status, 400);
+    let all = read(&app, "acme", None).await;
+    let callbacks = all.iter().filter(|done| done.act.operation.ends_with("/callback"));
+    assert_eq!(callbacks.map(|done| done.status).collect::<Vec<_>>(), [Some(400), Some(200)]);
+}
+
+#[tokio::test]
+async fn a_long_log_is_read_in_pages_over_days_from_the_newest_on() {
+    let app = TestApp::start().await;
+    // More than a page in one day, then an act every fifth.
     let mut moments: Vec<Timestamp> = Vec::new();
     for number in 0..330_u32 {
-        app.advance(if number < 320 { 1 } else { 31 * 86_400 });
+        app.advance(if number < 320 { 1 } else { 5 * 86_400 });
         let begun = app.platform.audit.begin(act(number)).await.unwrap();
         moments.push(app.platform.ids.now());
         if number % 7 != 0 {
             app.platform.audit.end(begun, Default::default()).await;
         }
     }
-    let all = read(&app, "acme", None).await;
+    let all = read_between(&app, "acme", last_days(&app, 60)).await;
     let numbers: Vec<u32> = all.iter().map(|done| done.act.operation[6..].parse().unwrap()).collect();
     assert_eq!(numbers, (0..330).rev().collect::<Vec<_>>());
     assert!(all.iter().zip(&numbers).all(|(done, number)| done.ended_at.is_none() == (number % 7 == 0)));

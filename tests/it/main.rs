@@ -16,6 +16,7 @@ mod secrets;
 mod services;
 mod sweep;
 mod telemetry;
+mod tokens;
 mod trust;
 mod unreadable;
 mod vaults;

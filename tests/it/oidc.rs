@@ -467,6 +467,39 @@ async fn in_the_wallets_group_a_token_counts_only_with_a_known_client_that_it_na
 }
 
 #[tokio::test]
+async fn guessing_a_clients_secret_costs_a_look_now_and_then() {
+    let stage = Stage::start().await;
+    let acme = stage.app.tenant("acme");
+    let mut claims = stage.claims_with("permissions", json!(["integrations:read"]));
+    claims["azp"] = json!("web");
+    let client = stage.app.wallets_as(acme, &stage.sign(&stage.key, &claims));
+    let client = client.without("x-client-id").header("x-client-id", "web").without("x-client-secret");
+    let guess = async |secret: &str| {
+        client.clone().header("x-client-secret", secret).get("/v1/integrations").await.status.as_u16()
+    };
+    stage.app.proxy.forget_calls();
+    for number in 0..20 {
+        assert_eq!(guess(&format!("cws_{number}")).await, 401);
+    }
+    assert_eq!(stage.look_ups(), 1);
+    let grant = Grant {
+        tenant: Tenant::parse("acme").unwrap(),
+        user: "operator".into(),
+        name: "makes the client known".into(),
+        permissions: Vec::new(),
+        expires_at: None,
+        client: Some(("web".into(), "cws_right".into())),
+    };
+    let _ = stage.app.platform.tokens.mint(grant).await.unwrap();
+    // A client that was just made known counts once the tenant's are read anew.
+    stage.advance(5);
+    stage.app.proxy.forget_calls();
+    assert_eq!((guess("cws_right").await, stage.look_ups()), (200, 1));
+    // What was read counts for whoever is among it, guessed in between or not.
+    assert_eq!((guess("cws_wrong").await, guess("cws_right").await, stage.look_ups()), (401, 200, 1));
+}
+
+#[tokio::test]
 async fn a_client_is_known_for_as_long_as_a_token_that_was_issued_to_it_works() {
     let stage = Stage::start().await;
     let tenant = Tenant::parse("initech").unwrap();

@@ -21,8 +21,11 @@ use crate::connect::{self, Grant};
 use crate::model::{Connection, Way};
 use crate::providers::{Authorization as Request, Client, Held, OAuth, OAuthError, Provider, Tokens};
 use crate::store::Authorization;
-use crate::store::authorizations::LIVES;
+use crate::store::authorizations::{Found, LIVES};
 use crate::{GROUP, Vaults};
+
+/// What a person does whose account was not connected.
+const AGAIN: &str = "Go back to where you came from and connect again.";
 
 /// What the caller wants of an authorization.
 #[derive(Debug)]
@@ -144,7 +147,8 @@ pub async fn begin(
     Ok((url, until))
 }
 
-/// Completes an authorization: the connection, and where the browser is to end.
+/// Completes an authorization: the connection, and where the browser is to end. Whatever comes of it is in the audit log,
+/// where a first entry is written before the state is used up. A state that nothing is known of is nobody's, and in no log.
 ///
 /// # Errors
 /// [`Unfinished`], whatever went wrong.
@@ -153,37 +157,11 @@ pub async fn complete(
     provider: &'static dyn Provider,
     returned: Returned,
 ) -> Result<(Connection, Option<String>), Unfinished> {
-    let again = "Go back to where you came from and connect again.";
-    let refused = |detail: String| Unfinished { status: StatusCode::BAD_REQUEST, detail };
-    let name = provider.entry().display_name;
     let state = returned.state.as_deref().filter(|state| !state.is_empty());
     let state =
-        state.ok_or_else(|| refused(format!("This page was not opened by a connection that was begun. {again}")))?;
-    let begun = vaults.authorizations.take(state).await.map_err(|error| ours(&error.into()))?;
-    let begun = begun.filter(|begun| begun.provider == provider.entry().name);
-    let begun = begun.ok_or_else(|| {
-        refused(format!("This link was used before, has expired, or belongs to another connection. {again}"))
-    })?;
-    if let Some(error) = returned.error {
-        let denied = error == "access_denied";
-        let what = if denied { "Access was not granted" } else { "The platform reported an error" };
-        tracing::info!(provider = provider.entry().name, denied, "an authorization was not granted");
-        return Err(refused(format!("{what}, so nothing was connected. {again}")));
-    }
-    let code = returned.code.filter(|code| !code.is_empty());
-    let code = code.ok_or_else(|| refused(format!("{name} sent no code, so nothing was connected. {again}")))?;
-    let (oauth, client) = oauth(vaults, provider).await.map_err(|error| ours(&error))?;
-    let platform = &vaults.platform;
-    if let (Some(expected), Some(issuer)) = (oauth.issuer(&platform.egress), &returned.issuer)
-        && expected != *issuer
-    {
-        return Err(refused(format!("The answer did not come from {name}. {again}")));
-    }
-    let key = platform.signing_key().await.map_err(|error| ours(&error.into()))?;
-    let (code, (verifier, _)) = (SecretString::from(code), pkce(key, state));
-    let egress = platform.egress.hiding(vec![client.secret.clone(), code.clone(), verifier.clone()]);
-    let tokens = oauth.exchange(&client, &code, &verifier, &begun.callback, &egress).await;
-    let tokens = tokens.map_err(|error| not_exchanged(name, &error, again))?;
+        state.ok_or_else(|| refused(format!("This page was not opened by a connection that was begun. {AGAIN}")))?;
+    let found = vaults.authorizations.find(state).await.map_err(|error| ours(&error.into()))?.ok_or_else(used_up)?;
+    let begun = found.authorization();
     let act = Act {
         tenant: begun.tenant.clone(),
         user: begun.user.clone(),
@@ -191,18 +169,63 @@ pub async fn complete(
         group: GROUP.into(),
         operation: "GET /v1/integrations/{provider}/callback".into(),
         integration: Some(provider.entry().name.to_owned()),
-        request_id: returned.request_id,
+        request_id: returned.request_id.clone(),
         idempotency_key: false,
         fields: Vec::new(),
     };
-    let audited = platform.audit.begin(act).await.map_err(|error| ours(&error.into()))?;
-    let kept = keep(vaults, provider, &begun, tokens, returned.team).await;
-    let (status, integration) = match &kept {
-        Ok((connection, _)) => (StatusCode::OK, Some(connection.id.to_string())),
+    let audit = &vaults.platform.audit;
+    let audited = audit.begin(act).await.map_err(|error| ours(&error.into()))?;
+    let completed = exchange(vaults, provider, found, state, &returned).await;
+    let (status, integration) = match &completed {
+        Ok((connection, None)) => (StatusCode::OK, Some(connection.id.to_string())),
+        Ok((connection, Some(_))) => (StatusCode::FOUND, Some(connection.id.to_string())),
         Err(unfinished) => (unfinished.status, None),
     };
-    platform.audit.end(audited, Outcome { status: status.as_u16(), integration, ..Outcome::default() }).await;
-    kept
+    audit.end(audited, Outcome { status: status.as_u16(), integration, ..Outcome::default() }).await;
+    completed
+}
+
+/// Uses the state up, and the code with it.
+async fn exchange(
+    vaults: &Vaults,
+    provider: &'static dyn Provider,
+    found: Found,
+    state: &str,
+    returned: &Returned,
+) -> Result<(Connection, Option<String>), Unfinished> {
+    let name = provider.entry().display_name;
+    let begun = vaults.authorizations.take(found).await.map_err(|error| ours(&error.into()))?;
+    let begun = begun.filter(|begun| begun.provider == provider.entry().name).ok_or_else(used_up)?;
+    if let Some(error) = &returned.error {
+        let denied = error == "access_denied";
+        let what = if denied { "Access was not granted" } else { "The platform reported an error" };
+        tracing::info!(provider = provider.entry().name, denied, "an authorization was not granted");
+        return Err(refused(format!("{what}, so nothing was connected. {AGAIN}")));
+    }
+    let code = returned.code.clone().filter(|code| !code.is_empty());
+    let code = code.ok_or_else(|| refused(format!("{name} sent no code, so nothing was connected. {AGAIN}")))?;
+    let (oauth, client) = oauth(vaults, provider).await.map_err(|error| ours(&error))?;
+    let platform = &vaults.platform;
+    // RFC 9207: of a platform that sends who it is, an answer that does not say so is not its own.
+    if let Some(expected) = oauth.issuer(&platform.egress)
+        && returned.issuer.as_ref() != Some(&expected)
+    {
+        return Err(refused(format!("The answer did not come from {name}. {AGAIN}")));
+    }
+    let key = platform.signing_key().await.map_err(|error| ours(&error.into()))?;
+    let (code, (verifier, _)) = (SecretString::from(code), pkce(key, state));
+    let egress = platform.egress.hiding(vec![client.secret.clone(), code.clone(), verifier.clone()]);
+    let tokens = oauth.exchange(&client, &code, &verifier, &begun.callback, &egress).await;
+    let tokens = tokens.map_err(|error| not_exchanged(name, &error))?;
+    keep(vaults, provider, &begun, tokens, returned.team.clone()).await
+}
+
+fn refused(detail: String) -> Unfinished {
+    Unfinished { status: StatusCode::BAD_REQUEST, detail }
+}
+
+fn used_up() -> Unfinished {
+    refused(format!("This link was used before, has expired, or belongs to another connection. {AGAIN}"))
 }
 
 /// Keeps what was granted.
@@ -227,17 +250,17 @@ async fn keep(
     Ok((connected.map_err(|error| ours(&error))?, begun.redirect_uri.clone()))
 }
 
-fn not_exchanged(name: &str, error: &OAuthError, again: &str) -> Unfinished {
+fn not_exchanged(name: &str, error: &OAuthError) -> Unfinished {
     tracing::warn!(provider = name, %error, "a code was not exchanged");
     let (status, detail) = match error {
         OAuthError::InvalidGrant => {
-            (StatusCode::BAD_REQUEST, format!("{name} did not accept the code: it may be too old. {again}"))
+            (StatusCode::BAD_REQUEST, format!("{name} did not accept the code: it may be too old. {AGAIN}"))
         }
         OAuthError::InvalidClient => {
             let detail = format!("{name} does not accept this product's client. Its operator must put that right.");
             (StatusCode::BAD_GATEWAY, detail)
         }
-        OAuthError::Trouble(trouble) => (StatusCode::BAD_GATEWAY, format!("{trouble} Wait a little. {again}")),
+        OAuthError::Trouble(trouble) => (StatusCode::BAD_GATEWAY, format!("{trouble} Wait a little. {AGAIN}")),
     };
     Unfinished { status, detail }
 }

@@ -1,26 +1,36 @@
 //! `causeway audit`: who did what to which integration.
+//!
+//! The log is divided by days, and is read from the newest on. Most days have less than a page, so the first pages of several
+//! are asked for at once; what a day has beyond its first page is asked for when it comes to that.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use clap::Args;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 use shared::Platform;
-use shared::audit::{Act, Entry, Step, month};
+use shared::audit::{Act, Entry, Step};
 use shared::auth::Tenant;
-use shared::table::TableError;
+use shared::table::{Page, TableError};
 
 use crate::operate::{OperateError, Target, parse_tenant};
 
 /// So many entries are read at a time.
 const PAGE: usize = 200;
+/// The first pages of so many days are asked for at once.
+const DAYS_AT_ONCE: usize = 16;
+/// No log is older.
+const FIRST_DAY: Date = jiff::civil::date(2026, 1, 1);
 /// How far back is looked unless it is said.
 const DAYS: i64 = 30;
 
 /// Options of `causeway audit`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Whose entries; of every tenant that has tokens unless given.
+    /// Whose entries; of every tenant that tokens were minted for unless given. One that is known by JWTs of your own issuer
+    /// alone has to be named.
     #[arg(long)]
     pub tenant: Option<String>,
     /// Only what was done to this: an integration's id; in the vaults group also owner/repo, with the environment behind
@@ -119,12 +129,14 @@ pub struct Reading<'a> {
     platform: &'a Platform,
     tenant: &'a Tenant,
     wanted: &'a Wanted,
-    /// The month that is being read, at its first moment.
-    month: Option<Timestamp>,
-    /// What was read of it and not yet looked at, the newest last.
+    /// The newest day that was not asked for yet; none once the oldest that is wanted was.
+    day: Option<Date>,
+    /// The first pages of days that come next, the newest first.
+    ahead: VecDeque<(String, Page<Entry>)>,
+    /// The day that is being read, and the last entry that was read of it, if there are more.
+    rest: Option<(String, Entry)>,
+    /// What was read and not yet looked at, the newest last.
     entries: Vec<Entry>,
-    last: Option<Entry>,
-    more: bool,
     /// An end whose beginning comes next.
     end: Option<Entry>,
 }
@@ -133,8 +145,12 @@ impl<'a> Reading<'a> {
     /// What is wanted of a tenant's log.
     #[must_use]
     pub fn new(platform: &'a Platform, tenant: &'a Tenant, wanted: &'a Wanted) -> Self {
-        let month = Some(first_of_month(wanted.until));
-        Self { platform, tenant, wanted, month, entries: Vec::new(), last: None, more: true, end: None }
+        // An entry's time may be a little ahead of this machine's.
+        let tomorrow = platform.ids.now().saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
+        let newest = date(wanted.until.min(tomorrow));
+        let day = (newest >= oldest(wanted)).then_some(newest);
+        let (ahead, entries) = (VecDeque::new(), Vec::new());
+        Self { platform, tenant, wanted, day, ahead, rest: None, entries, end: None }
     }
 
     /// The next act, older than the one before.
@@ -180,31 +196,56 @@ impl<'a> Reading<'a> {
         loop {
             if let Some(entry) = self.entries.pop() {
                 if entry.began_at < self.wanted.since {
-                    self.month = None;
+                    (self.day, self.rest) = (None, None);
+                    self.ahead.clear();
                     self.entries.clear();
                     return Ok(None);
                 }
                 return Ok(Some(entry));
             }
-            let Some(at) = self.month else { return Ok(None) };
-            if self.more {
-                let page = self.platform.audit.page(self.tenant, &month(at), self.last.as_ref(), PAGE).await?;
-                (self.more, self.last) = (page.more, page.records.last().cloned());
-                self.entries = page.records;
-                self.entries.reverse();
-            } else {
-                let before = at.saturating_sub(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MIN);
-                let goes_on = before >= self.wanted.since && before > Timestamp::UNIX_EPOCH;
-                self.month = goes_on.then(|| first_of_month(before));
-                (self.more, self.last) = (true, None);
+            if let Some((day, last)) = self.rest.take() {
+                let page = self.platform.audit.page(self.tenant, &day, Some(&last), PAGE).await?;
+                self.turn_to(day, page);
+            } else if let Some((day, page)) = self.ahead.pop_front() {
+                self.turn_to(day, page);
+            } else if !self.ask_ahead().await? {
+                return Ok(None);
             }
         }
     }
+
+    fn turn_to(&mut self, day: String, page: Page<Entry>) {
+        self.rest = page.records.last().filter(|_| page.more).map(|last| (day, last.clone()));
+        self.entries = page.records;
+        self.entries.reverse();
+    }
+
+    /// Asks for the first pages of the next days; false if there are none.
+    async fn ask_ahead(&mut self) -> Result<bool, TableError> {
+        let oldest = oldest(self.wanted);
+        let mut days = Vec::with_capacity(DAYS_AT_ONCE);
+        while let Some(next) = self.day.filter(|_| days.len() < DAYS_AT_ONCE) {
+            days.push(next.to_string());
+            self.day = next.yesterday().ok().filter(|day| *day >= oldest);
+        }
+        let (log, tenant) = (&self.platform.audit, self.tenant);
+        let asked = days.into_iter().map(|day| async move {
+            let page = log.page(tenant, &day, None, PAGE).await?;
+            Ok::<_, TableError>((day, page))
+        });
+        self.ahead = stream::iter(asked).buffered(DAYS_AT_ONCE).try_collect().await?;
+        Ok(!self.ahead.is_empty())
+    }
 }
 
-fn first_of_month(at: Timestamp) -> Timestamp {
-    let day = at.to_zoned(TimeZone::UTC).date().first_of_month();
-    day.to_zoned(TimeZone::UTC).map_or(at, |first| first.timestamp())
+/// The day of a moment in UTC.
+fn date(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+/// The first day that is looked at.
+fn oldest(wanted: &Wanted) -> Date {
+    date(wanted.since).max(FIRST_DAY)
 }
 
 /// An act of its first entry and its end; an end may stand alone.
@@ -239,6 +280,8 @@ pub fn line(done: &Done) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::audit::day;
+
     use super::*;
 
     #[test]
@@ -246,6 +289,8 @@ mod tests {
         assert_eq!(moment("2026-11-21").unwrap().to_string(), "2026-11-21T00:00:00Z");
         assert_eq!(moment("2026-11-21T08:00:00+02:00").unwrap().to_string(), "2026-11-21T06:00:00Z");
         assert!(moment("yesterday").unwrap_err().contains("2026-11-21"));
-        assert_eq!(first_of_month(moment("2026-11-21").unwrap()), moment("2026-11-01").unwrap());
+        // As the log names its days.
+        let late = moment("2026-11-21T23:59:59Z").unwrap();
+        assert_eq!(date(late).to_string(), day(late));
     }
 }

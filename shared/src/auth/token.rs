@@ -22,6 +22,8 @@ use crate::table::{Record, Table, TableError, Uncommitted, keys};
 /// For how long a look-up is remembered, so also how long a revoked token may still work.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 const REMEMBERED_TOKENS: usize = 10_000;
+/// A tenant's clients are not read anew for a client that is not among them before this.
+const CLIENTS_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Tokens begin so, which lets secret scanners find them.
 const PREFIX: &str = "cwy_";
 
@@ -84,9 +86,13 @@ pub struct Client {
 impl Client {
     /// Names the client to whom it belongs to, without its secret.
     fn hash(&self, tenant: &Tenant) -> String {
-        let secret = sha256_hex(self.secret.expose_secret().as_bytes());
-        sha256_hex(format!("{tenant}\n{secret}\n{}", self.id).as_bytes())
+        client_hash(tenant, &self.id, &sha256_hex(self.secret.expose_secret().as_bytes()))
     }
+}
+
+/// Names a client whose secret is known by its hash.
+fn client_hash(tenant: &Tenant, id: &str, secret_hash: &str) -> String {
+    sha256_hex(format!("{tenant}\n{secret_hash}\n{id}").as_bytes())
 }
 
 /// A token as it is stored; for a JWT, the same made of its claims.
@@ -373,10 +379,13 @@ impl TokenStore {
         Err(TableError::Missing)
     }
 
-    /// True if a token of the tenant that works at `now` was issued to this client, with this secret.
-    async fn knows_client(&self, tenant: &Tenant, client: &Client, now: Timestamp) -> Result<bool, TableError> {
+    /// The hashes of the clients that the tenant's tokens that work at `now` were issued to.
+    async fn clients(&self, tenant: &Tenant, now: Timestamp) -> Result<Vec<String>, TableError> {
         let records = self.list(tenant).await?;
-        Ok(records.iter().any(|record| record.works_at(now) && record.was_issued_to(&client.id, &client.secret)))
+        let clients = records.iter().filter(|record| record.works_at(now)).filter_map(|record| {
+            Some(client_hash(tenant, record.client_id.as_deref()?, record.client_secret_hash.as_deref()?))
+        });
+        Ok(clients.collect())
     }
 
     async fn look_up(&self, hash: &str) -> Result<Option<TokenRecord>, TableError> {
@@ -410,6 +419,8 @@ pub struct Authenticator {
     issuer: Option<Issuer>,
     remembered: Cache<String, (Timestamp, TokenRecord)>,
     clients: Cache<String, Timestamp>,
+    /// When a tenant's clients were read.
+    read: Cache<Tenant, Timestamp>,
 }
 
 impl Authenticator {
@@ -417,7 +428,8 @@ impl Authenticator {
     #[must_use]
     pub fn new(store: TokenStore, egress: &Egress, ids: Ids) -> Self {
         let issuer = egress.oidc().map(|config| Issuer::new(config.clone(), egress.clone(), ids.clone()));
-        Self { store, ids, issuer, remembered: Cache::new(REMEMBERED_TOKENS), clients: Cache::new(REMEMBERED_TOKENS) }
+        let (remembered, clients) = (Cache::new(REMEMBERED_TOKENS), Cache::new(REMEMBERED_TOKENS));
+        Self { store, ids, issuer, remembered, clients, read: Cache::new(REMEMBERED_TOKENS) }
     }
 
     /// Gets ready for JWTs while nobody waits: at a function's start. Without an issuer there is nothing to do.
@@ -450,18 +462,23 @@ impl Authenticator {
         if fits { Ok(record) } else { Err(Unauthenticated::Unknown) }
     }
 
+    /// Whether a token of the tenant that works was issued to this client, with this secret. It is not counted as a request,
+    /// so a wrong one must cost little: all the tenant's clients are read at once, and not again for a few seconds.
     async fn knows_client(&self, tenant: &Tenant, client: &Client) -> Result<bool, Unauthenticated> {
         let now = self.ids.now();
         let hash = client.hash(tenant);
         if self.clients.get(&hash).is_some_and(|at| now.duration_since(at) < REMEMBERED) {
             return Ok(true);
         }
-        let known = self.store.knows_client(tenant, client, now).await.map_err(Unauthenticated::Unavailable)?;
-        if known {
-            self.clients.insert(hash, now);
-        } else {
-            self.clients.remove(&hash);
+        if self.read.get(tenant).is_some_and(|at| now.duration_since(at) < CLIENTS_AGAIN) {
+            return Ok(false);
         }
+        let clients = self.store.clients(tenant, now).await.map_err(Unauthenticated::Unavailable)?;
+        let known = clients.contains(&hash);
+        for client in clients {
+            self.clients.insert(client, now);
+        }
+        self.read.insert(tenant.clone(), now);
         Ok(known)
     }
 

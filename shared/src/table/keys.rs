@@ -25,15 +25,18 @@
 //! | the lease of a platform's environment: one sync at a time | `T#<tenant>#vaults` | `K#<sha256>` |
 //! | a run of a sync | `T#<tenant>#vaults#H#<owner>/<repo>` | `<time>#<run id>` |
 //! | an authorization that was begun | `OAUTH#<sha256 of its state>` | `STATE` |
-//! | an idempotency record | `T#<tenant>#idempotency` | `<group>#<method> <route>#<sha256 of the key>` |
+//! | an idempotency record | `T#<tenant>#idempotency#<sha256 of the key>` | `<group>#<method> <route>` |
 //! | a token, by what its bearer shows | `TOKEN#<sha256>` | `TOKEN` |
 //! | a tenant's tokens, for its operator | `T#<tenant>#tokens` | `<token id>` |
 //! | the tenants that have tokens | `TENANTS` | `<tenant>` |
 //! | how much of a token's requests of a minute is taken | `T#<tenant>#rate#<sha256 of the token's id>` | `<minute>` |
-//! | an entry of the audit log | `T#<tenant>#audit#<year>-<month>` | `<time and random>#<step>` |
+//! | an entry of the audit log | `T#<tenant>#audit#<day>` | `<time and random>#<step>` |
 //! | a job's present run | `JOB#<function>` | `RUN` |
 //!
 //! A tenant's name has no `#`, so no tenant's partition is the beginning of another's.
+//!
+//! The table has local indexes, so a partition holds 10 GB at most. What grows with use and not with what a tenant has (kept
+//! answers, the audit log) is therefore in partitions that stay small by themselves.
 
 use std::collections::HashMap;
 
@@ -132,10 +135,10 @@ pub fn transactions(tenant: &Tenant, group: &str, id: &str) -> String {
     format!("{}#X#{id}", integrations(tenant, group))
 }
 
-/// The record of one idempotency key.
+/// The record of one idempotency key: in a partition of the key's own, for kept answers are as many as the requests.
 #[must_use]
 pub fn idempotency(tenant: &Tenant, group: &str, route: &str, key_hash: &str) -> Key {
-    Key::new(format!("T#{tenant}#idempotency"), format!("{group}#{route}#{key_hash}"))
+    Key::new(format!("T#{tenant}#idempotency#{key_hash}"), format!("{group}#{route}"))
 }
 
 /// A token by the hash of what its bearer shows.
@@ -169,10 +172,10 @@ pub fn rate(tenant: &Tenant, token_hash: &str, minute: i64) -> Key {
 pub mod audit {
     use crate::auth::Tenant;
 
-    /// The partition of a tenant's entries of one month, `2026-11`.
+    /// The partition of a tenant's entries of one day, `2026-11-21`.
     #[must_use]
-    pub fn month(tenant: &Tenant, month: &str) -> String {
-        format!("T#{tenant}#audit#{month}")
+    pub fn day(tenant: &Tenant, day: &str) -> String {
+        format!("T#{tenant}#audit#{day}")
     }
 
     /// The sort key of one step of what was done, by the id of it.
@@ -183,7 +186,7 @@ pub mod audit {
 
     /// True if this partition is of an audit log.
     #[must_use]
-    pub fn is_month(partition: &str) -> bool {
+    pub fn is_day(partition: &str) -> bool {
         let parts: Vec<&str> = partition.splitn(4, '#').collect();
         matches!(parts.as_slice(), ["T", _, "audit", _])
     }

@@ -96,6 +96,15 @@ fn what_fails_in_the_background_is_kept() {
             assert!(dead_letters(&failure["Destination"]), "{binary}: an event that it failed on");
         }
     }
+    // The queue takes an undeliverable event from a rule only by the rule's own name, which SAM makes of function and event.
+    let named = |(name, _, properties): (&str, &str, &Value)| -> Vec<String> {
+        let events = properties["Events"].as_object().unwrap().iter().filter(|(_, event)| event["Type"] == "Schedule");
+        events.map(|(event, _)| format!("{name}Function{event}.Arn")).collect()
+    };
+    let rules: BTreeSet<String> = functions(&document).into_iter().flat_map(named).collect();
+    let policy = &of_type(&document, "AWS::SQS::QueuePolicy")["DeadLettersPolicy"]["PolicyDocument"]["Statement"][0];
+    let sources = policy["Condition"]["ArnEquals"]["aws:SourceArn"].as_array().unwrap();
+    assert_eq!(sources.iter().map(|it| it["GetAtt"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), rules);
     let queue = &of_type(&document, "AWS::SQS::Queue")["DeadLetters"];
     assert_eq!(queue["MessageRetentionPeriod"], 14 * 86_400);
     assert_eq!(queue["SqsManagedSseEnabled"]["If"][2], true);
@@ -113,6 +122,10 @@ fn every_api_is_logged_and_bounded_and_can_have_a_domain() {
     let cors = &document["Globals"]["HttpApi"]["CorsConfiguration"]["If"];
     assert_eq!((&cors[0], &cors[1]["AllowOrigins"]["Split"][1]["Ref"]), (&"HasCors".into(), &"CorsOrigins".into()));
     assert_eq!(document["Parameters"]["CorsOrigins"]["Default"], "", "CORS is off at first");
+    let allowed = cors[1]["AllowHeaders"].as_array().unwrap();
+    let documented =
+        ["authorization", "content-type", "idempotency-key", "x-client-id", "x-client-secret", "x-request-id"];
+    assert_eq!(*allowed, documented, "what a request may have");
     for group in GROUPS {
         let name = group.name[..1].to_uppercase() + &group.name[1..];
         let access = &apis[format!("{name}Api").as_str()]["AccessLogSettings"];

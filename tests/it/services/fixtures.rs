@@ -75,7 +75,7 @@ pub(crate) fn received(app: &TestApp) -> usize {
 
 /// True for what an operation itself stores: the audit log is written around it.
 fn is_its_own(item: &Item) -> bool {
-    item["pk"].as_s().is_ok_and(|partition| !keys::audit::is_month(partition))
+    item["pk"].as_s().is_ok_and(|partition| !keys::audit::is_day(partition))
 }
 
 /// How many items the table holds, the audit log left out.

@@ -56,6 +56,19 @@ async fn a_key_is_1_to_255_printable_characters() {
 }
 
 #[tokio::test]
+async fn each_key_has_a_partition_of_its_own() {
+    let app = TestApp::start().await;
+    let test = json!({ "type": "slack", "config": { "webhookUrl": app.demo.slack_webhook_url } });
+    for key in ["one", "other", "one"] {
+        let _ = keyed(&app, key).post("/api/integrations/test", &test).await.expect(200);
+    }
+    let calls = app.proxy.calls();
+    let partitions = calls.iter().filter_map(|call| call.request["Item"]["pk"]["S"].as_str());
+    let partitions: BTreeSet<_> = partitions.filter(|pk| pk.starts_with("T#acme#idempotency#")).collect();
+    assert_eq!(partitions.len(), 2, "{partitions:?}");
+}
+
+#[tokio::test]
 async fn another_request_with_the_same_key_is_409() {
     let app = TestApp::start().await;
     let services = keyed(&app, "k");

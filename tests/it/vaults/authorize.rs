@@ -61,6 +61,12 @@ async fn an_answer_that_names_another_issuer_connects_nothing() {
     let mixed_up = callback.replace("iss=http", "iss=https");
     assert_ne!(mixed_up, callback);
     assert_eq!(app.browse(&mixed_up).await.status, 400);
+    // It always says who it is, so whoever does not is somebody else.
+    let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
+    let mut unsigned = url::Url::parse(&decide(&app, &page, "allow").await).unwrap();
+    let rest: Vec<(String, String)> = unsigned.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+    unsigned.query_pairs_mut().clear().extend_pairs(rest);
+    assert_eq!(app.browse(unsigned.as_str()).await.status, 400);
     assert_eq!(app.fakes.railway.host.calls("/oauth/token"), 0, "the code went nowhere");
     let page = vaults.get("/v1/integrations/railway/authorize").await.str("/data/authorizationUrl");
     let refused = app.browse(&decide(&app, &page, "deny").await).await;

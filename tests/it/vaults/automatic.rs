@@ -1,7 +1,13 @@
 //! Links that push every change of the vault by themselves, and look for drift once a day.
 
+use std::time::Duration;
+
+use futures::join;
 use kit::TestApp;
+use kit::fault_proxy::{Call, Fault};
 use serde_json::{Value, json};
+use shared::job::Job;
+use vaults::sync::SyncJob;
 
 use super::fixtures::{SECRETS, SYNC, asks, at_vercel, put, ready, set_at_vercel, sync};
 
@@ -96,4 +102,72 @@ async fn an_automatic_push_deletes_only_what_was_written_and_only_where_it_may()
     let _ = app.vaults().put(&format!("{SYNC}/links"), &body).await.expect(200);
     let _ = tick(&app).await;
     assert_eq!(at_vercel(&app), json!({ "KEPT": "2", "THEIRS": "3" }));
+}
+
+/// Another environment of the vault, with an automatic link to a place at Vercel.
+async fn link_another(app: &TestApp, id: &str, environment: &str, project: &str, there: &str) {
+    let path = format!("/v1/vaults/acme/app/environments/{environment}/secrets");
+    let _ = app.vaults().put(&path, &json!({ "OF": environment })).await.expect(200);
+    let fields = json!({
+        "auto": true, "keywayEnvironment": environment, "projectId": project, "providerEnvironment": there,
+    });
+    let _ = app.vaults().put(&format!("{SYNC}/links"), &asks(id, fields)).await.expect(200);
+}
+
+#[tokio::test]
+async fn environments_of_different_projects_are_pushed_at_once() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    app.fakes.vercel.add_project("prj_2", "second", "team_sandbox");
+    link_another(&app, &id, "production", "prj_1", "production").await;
+    link_another(&app, &id, "staging", "prj_2", "production").await;
+    // Each of the two has written to the platform before either may write that down.
+    let both = app.proxy.inject(Fault::Hold).on("TransactWriteItems").times(2);
+    let let_go = async {
+        while both.strikes() < 2 {
+            tokio::task::yield_now().await;
+        }
+        both.release();
+    };
+    let (ran, ()) = join!(tick(&app), let_go);
+    assert_eq!(ran["pushed"], 2);
+    assert_eq!(app.fakes.vercel.values("prj_2", "production"), [("OF".to_owned(), "staging".to_owned())]);
+}
+
+#[tokio::test]
+async fn environments_of_one_project_are_pushed_one_after_the_other() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    link_another(&app, &id, "production", "prj_1", "production").await;
+    link_another(&app, &id, "staging", "prj_1", "preview").await;
+    link_another(&app, &id, "dev", "prj_1", "development").await;
+    app.proxy.forget_calls();
+    assert_eq!(tick(&app).await["pushed"], 3);
+    // How the places at the platform are held and let go.
+    let step = |call: &Call| {
+        let is_lease = |key: &Value| key["sk"]["S"].as_str().is_some_and(|sort| sort.starts_with("K#"));
+        if is_lease(&call.request["Item"]) {
+            return Some("hold");
+        }
+        is_lease(&call.request["TransactItems"][0]["Delete"]["Key"]).then_some("let go")
+    };
+    let steps: Vec<_> = app.proxy.calls().iter().filter_map(step).collect();
+    assert_eq!(steps, ["hold", "let go"].repeat(3));
+    assert_eq!(app.fakes.vercel.values("prj_1", "preview"), [("OF".to_owned(), "staging".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_the_stream_leaves_no_time_for_stays_due() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    let _ = sync(&app, &id, json!({ "auto": true })).await;
+    put(&app.vaults(), json!({ "A": "2" })).await;
+    let events = app.stream_events();
+    let (_, event) = events.into_iter().find(|(function, _)| function == "vaults-sync").unwrap();
+    let event = || serde_json::from_value(event.clone()).unwrap();
+    let late = SyncJob::new(&app.platform).stream_for(Duration::ZERO);
+    let told = late.run_stream(event()).await.unwrap();
+    assert_eq!((&told["pushed"], &told["batchItemFailures"]), (&json!(0), &json!([])));
+    assert_eq!(at_vercel(&app), json!({ "A": "1" }));
+    assert_eq!(tick(&app).await["pushed"], 1);
+    assert_eq!(at_vercel(&app), json!({ "A": "2" }));
+    let again = SyncJob::new(&app.platform).run_stream(event()).await.unwrap();
+    assert_eq!(again["pushed"], 0, "it has followed already");
 }

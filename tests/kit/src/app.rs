@@ -92,7 +92,7 @@ impl TestApp {
         proxy.forward_service_to(Service::SecretsManager, emulators.secrets_manager);
         proxy.set_aside(|request| {
             let partition = request.pointer("/Item/pk/S").and_then(Value::as_str);
-            partition.is_some_and(keys::audit::is_month)
+            partition.is_some_and(keys::audit::is_day)
         });
         let aws = AwsConfig::emulated(proxy.address(), proxy.address());
         let fakes = Fakes::start().await.expect("the fakes");
@@ -304,7 +304,7 @@ impl TestApp {
     pub async fn items_to_be_removed(&self) -> String {
         let output = self.table.scan().table_name("causeway").send().await.expect("the table");
         let is_logged = |item: &HashMap<String, AttributeValue>| {
-            item.get("pk").and_then(|pk| pk.as_s().ok()).is_some_and(|pk| keys::audit::is_month(pk))
+            item.get("pk").and_then(|pk| pk.as_s().ok()).is_some_and(|pk| keys::audit::is_day(pk))
         };
         format!("{:?}", output.items().iter().filter(|item| !is_logged(item)).collect::<Vec<_>>())
     }

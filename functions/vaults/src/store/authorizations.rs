@@ -7,7 +7,7 @@ use shared::Platform;
 use shared::auth::Tenant;
 use shared::clock::Ids;
 use shared::digest::sha256_hex;
-use shared::table::{Index, Record, Table, TableError, Uncommitted, keys};
+use shared::table::{Index, Key, Record, Stored, Table, TableError, Uncommitted, keys};
 use uuid::Uuid;
 
 /// How long a person has to consent.
@@ -43,6 +43,21 @@ impl Record for Authorization {
     }
 }
 
+/// An authorization that a state was found to belong to, and that is not taken yet.
+#[derive(Debug)]
+pub struct Found {
+    key: Key,
+    stored: Stored<Authorization>,
+}
+
+impl Found {
+    /// What was begun.
+    #[must_use]
+    pub fn authorization(&self) -> &Authorization {
+        &self.stored.record
+    }
+}
+
 /// The authorizations of all tenants: a callback carries nobody's token, and its state tells whose it is.
 #[derive(Debug, Clone)]
 pub struct Authorizations {
@@ -66,17 +81,25 @@ impl Authorizations {
         self.table.create(&key, authorization, self.ids.uuid()).await.map(drop)
     }
 
-    /// Takes what was kept under `state`, once. `None` if there is nothing, or it is too late for it.
+    /// What was kept under `state`. `None` if there is nothing.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
-    pub async fn take(&self, state: &str) -> Result<Option<Authorization>, TableError> {
+    pub async fn find(&self, state: &str) -> Result<Option<Found>, TableError> {
         let key = keys::vaults::authorization(&sha256_hex(state.as_bytes()));
-        let stored = match self.table.get::<Authorization>(&key).await {
-            Ok(stored) => stored,
-            Err(TableError::Missing) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        match self.table.get::<Authorization>(&key).await {
+            Ok(stored) => Ok(Some(Found { key, stored })),
+            Err(TableError::Missing) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes what was found, once. `None` if somebody else has taken it, or it is too late for it.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn take(&self, found: Found) -> Result<Option<Authorization>, TableError> {
+        let Found { key, stored } = found;
         let mut transaction = self.table.transaction();
         transaction.delete(&key, Some(stored.version))?;
         match self.table.commit(transaction).await {
