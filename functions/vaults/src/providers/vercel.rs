@@ -12,6 +12,9 @@
 //! Values of type `sensitive` (or visibility `secret`) are never given back; `updatedAt` is their marker. Their type
 //! cannot be changed, and a change of them must not repeat the name.
 //!
+//! A grant is not taken back: Vercel can only delete the whole installation, and with it goes every variable that was made
+//! with its token, in every project, whoever else uses the installation. Its owner removes it at Vercel, where that is said.
+//!
 //! A token of a team works only with `teamId` on every call. A refusal's words may repeat what was sent, so only its code
 //! is passed on. The facts are from Vercel's SDK and documentation of 2026; that a wrong token is a 403 with
 //! `invalidToken` is from its own client.
@@ -799,24 +802,6 @@ impl OAuth for Vercel {
 
     async fn refresh(&self, _client: &Client, _refresh: &SecretString, _egress: &Egress) -> Result<Tokens, OAuthError> {
         Err(OAuthError::InvalidGrant)
-    }
-
-    async fn revoke(&self, _client: &Client, tokens: &Tokens, egress: &Egress) -> Result<bool, OAuthError> {
-        let Some(installation) = &tokens.installation_id else { return Ok(false) };
-        let path = format!("/v1/integrations/configuration/{}", segment(installation));
-        let egress = egress.hiding(vec![tokens.access.clone()]);
-        let mut request = egress.upstream(Method::DELETE, Upstream::Vercel, &path).bearer(&tokens.access);
-        if let Some(team) = &tokens.team_id {
-            request = request.query(&[("teamId", team)]);
-        }
-        let answer =
-            request.send().await.map_err(|error| Trouble::Down(format!("{NAME} could not be asked: {error}.")))?;
-        match answer.status {
-            200..300 => Ok(true),
-            // It is gone already, or the token is.
-            401 | 403 | 404 => Ok(false),
-            _ => Err(Trouble::of_answer(NAME, &answer).into()),
-        }
     }
 }
 

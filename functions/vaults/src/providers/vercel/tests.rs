@@ -27,7 +27,8 @@ async fn start() -> (Fake, View) {
 /// What the platform promises as every other does.
 pub(in crate::providers) async fn row() -> Row {
     let (fake, view) = start().await;
-    let reads = VercelToken { user: "user_1".into(), teams: vec!["team_a".into()], read_only: true, project: None };
+    let reach = VercelToken { user: "user_1".into(), teams: vec!["team_a".into()], ..VercelToken::default() };
+    let reads = VercelToken { read_only: true, ..reach };
     fake.add_token(READER, reads);
     let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
     Row {
@@ -329,9 +330,13 @@ async fn an_account_is_connected_by_its_owners_consent() {
     let connected = view.with_token(disclose(&tokens.access));
     assert_eq!(Vercel.accounts(&connected.session()).await.unwrap()[0].id, "team_a");
     connected.wrote(&[("A", Some("1"))]).await;
-    assert!(Vercel.revoke(&client, &tokens, &view.egress).await.unwrap());
-    assert_eq!((fake.installations().len(), fake.knows(disclose(&tokens.access))), (0, false));
+    // Vercel would delete what was pushed with the installation, so it is not asked to.
+    let asked = fake.host.requests().len();
     assert!(!Vercel.revoke(&client, &tokens, &view.egress).await.unwrap());
+    assert_eq!((fake.host.requests().len(), fake.installations().len()), (asked, 1));
+    assert_eq!(fake.values("prj_1", "production"), pairs(&[("A", "1")]));
+    fake.uninstall(&fake.installations()[0]);
+    assert_eq!((fake.knows(disclose(&tokens.access)), fake.values("prj_1", "production")), (false, pairs(&[])));
     let nameless = Client { slug: None, ..client };
     assert!(Vercel.authorize_url(&nameless, &authorization, &view.egress).is_err());
 }
