@@ -353,6 +353,8 @@ struct Handle {
     secret: bool,
     target: Vec<String>,
     custom: Vec<String>,
+    /// True if it covered custom environments when it was read.
+    had_custom: bool,
     comment: Option<String>,
 }
 
@@ -364,6 +366,7 @@ impl From<&Record> for Handle {
             secret: record.is_secret(),
             target: record.targets(),
             custom: record.custom_environment_ids.clone(),
+            had_custom: !record.custom_environment_ids.is_empty(),
             comment: record.comment.clone().filter(|comment| !comment.is_empty()),
         }
     }
@@ -388,10 +391,11 @@ impl Handle {
         rest
     }
 
-    /// What it covers, for a change of that alone.
+    /// What it covers, for a change of that alone. A field that is left out stays as it is, so that the last custom
+    /// environment goes only with an empty list.
     fn scope(&self) -> Json {
         let mut scope = json!({ "target": self.target });
-        if !self.custom.is_empty() || self.target.is_empty() {
+        if self.had_custom || self.target.is_empty() {
             set(&mut scope, "customEnvironmentIds", json!(self.custom));
         }
         scope

@@ -156,6 +156,18 @@ async fn one_environment_is_written_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_custom_environment_is_parted_from_the_targets_that_it_shares_a_record_with() {
+    let (fake, view) = start().await;
+    for name in ["CHANGED", "DELETED"] {
+        let both = Fixed { custom: vec!["custom_1".into()], ..Fixed::of(name, "old", &["production"]) };
+        fake.add_record("prj_1", both);
+    }
+    view.of("staging").wrote(&[("CHANGED", Some("new")), ("DELETED", None)]).await;
+    assert_eq!(fake.values("prj_1", "custom_1"), pairs(&[("CHANGED", "new")]));
+    assert_eq!(fake.values("prj_1", "production"), pairs(&[("CHANGED", "old"), ("DELETED", "old")]));
+}
+
+#[tokio::test]
 async fn a_refused_successor_leaves_the_shared_record_as_it_was() {
     let (fake, view) = start().await;
     fake.add_record("prj_1", Fixed::of("A", "old", &["production", "preview"]));
