@@ -97,3 +97,23 @@ async fn an_automatic_push_deletes_only_what_was_written_and_only_where_it_may()
     let _ = tick(&app).await;
     assert_eq!(at_vercel(&app), json!({ "KEPT": "2", "THEIRS": "3" }));
 }
+
+#[tokio::test]
+async fn an_automatic_push_leaves_what_somebody_else_has_written_since() {
+    let (app, id) = ready(json!({ "CHANGED": "1", "GONE": "1", "OURS": "1", "KEPT": "1" })).await;
+    let _ = sync(&app, &id, json!({ "auto": true })).await;
+    let _ = tick(&app).await;
+    put(&app.vaults(), json!({ "KEPT": "1" })).await;
+    let _ = tick(&app).await;
+    // Names that left the vault while nothing may be deleted: one gets another value, one goes and comes back.
+    let record = |name: &str| app.fakes.vercel.records("prj_1").into_iter().find(|one| one.key == name).unwrap().id;
+    app.fakes.vercel.edit("prj_1", &record("CHANGED"), "theirs");
+    app.fakes.vercel.remove("prj_1", &record("GONE"));
+    app.advance(86_400);
+    let _ = tick(&app).await;
+    set_at_vercel(&app, "GONE", "1");
+    let body = asks(&id, json!({ "auto": true, "allowDelete": true }));
+    let _ = app.vaults().put(&format!("{SYNC}/links"), &body).await.expect(200);
+    let _ = tick(&app).await;
+    assert_eq!(at_vercel(&app), json!({ "CHANGED": "theirs", "GONE": "1", "KEPT": "1" }));
+}

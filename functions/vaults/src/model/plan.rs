@@ -52,7 +52,7 @@ pub type Ledger = BTreeMap<String, Entry>;
 pub enum Deletions {
     /// Nothing.
     None,
-    /// What a sync of this vault wrote and the source has no more.
+    /// What a sync of this vault wrote, is still as it was written, and the source has no more.
     Managed,
     /// Whatever the source lacks.
     All,
@@ -65,7 +65,7 @@ pub enum Standing {
     Missing,
     /// The source lacks it.
     Extra {
-        /// True if a sync of this vault wrote it.
+        /// True if a sync of this vault wrote it, and nobody has written it since as far as is known.
         managed: bool,
     },
     /// Both have it, with the same value.
@@ -95,7 +95,7 @@ pub fn compare<'a>(
 
 fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing {
     match (source.values.get(name), target.values.get(name)) {
-        (None, _) => Standing::Extra { managed: ledger.contains_key(name) },
+        (None, there) => Standing::Extra { managed: there.is_some_and(|there| is_still(there, ledger.get(name))) },
         (Some(Value::Hidden(_)), _) => Standing::Unreadable,
         (Some(Value::Known(_)), None) => Standing::Missing,
         (Some(Value::Known(wanted)), Some(Value::Known(there))) if wanted == there => Standing::Same,
@@ -107,6 +107,24 @@ fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing 
             Some(_) => Standing::Different,
         },
     }
+}
+
+/// True if what is there is what is remembered: what somebody else has written since is not this vault's to delete.
+fn is_still(there: &Value, remembered: Option<&Entry>) -> bool {
+    remembered.is_some_and(|entry| match there {
+        Value::Known(fingerprint) => entry.fingerprint == *fingerprint,
+        Value::Hidden(marker) => entry.marker == *marker,
+    })
+}
+
+/// The names that are remembered and on neither side: whoever makes one anew, it is theirs. None where names are hidden.
+#[must_use]
+pub fn forgotten(source: &Side, target: &Side, ledger: &Ledger) -> Vec<String> {
+    if target.hides_names {
+        return Vec::new();
+    }
+    let gone = |name: &&String| !source.values.contains_key(*name) && !target.values.contains_key(*name);
+    ledger.keys().filter(gone).cloned().collect()
 }
 
 /// What a sync has to do: names only, each list sorted, no name in two of them.
@@ -310,7 +328,8 @@ mod tests {
             let plan = world.plan();
             for name in &plan.to_delete {
                 prop_assert!(!world.source.values.contains_key(name) && world.target.values.contains_key(name));
-                prop_assert!(world.deletions == Deletions::All || world.ledger.contains_key(name));
+                let ours = is_still(&world.target.values[name], world.ledger.get(name));
+                prop_assert!(world.deletions == Deletions::All || ours);
             }
             let managed = World { deletions: Deletions::Managed, ..world.clone() }.plan();
             let all = World { deletions: Deletions::All, ..world.clone() }.plan();
@@ -345,6 +364,36 @@ mod tests {
             let hidden = |name: &&String| matches!(world.source.values.get(*name), Some(Value::Hidden(_)));
             prop_assert_eq!(plan.to_create.iter().chain(&plan.to_update).find(hidden), None);
         }
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_since_is_not_managed() {
+        let managed = |there: Value, remembered: Option<(u8, Option<&str>)>| {
+            let target = Side { values: [("A".into(), there)].into(), hides_names: false };
+            let entry = |(value, marker): (u8, Option<&str>)| {
+                ("A".to_owned(), Entry { fingerprint: fingerprint("A", value), marker: marker.map(str::to_owned) })
+            };
+            let ledger = remembered.map(entry).into_iter().collect();
+            let plan = plan(&Side::default(), &target, &ledger, Deletions::Managed, &is_reserved);
+            plan.to_delete == ["A"]
+        };
+        let (known, hidden) =
+            (|value| Value::Known(fingerprint("A", value)), |marker: &str| Value::Hidden(Some(marker.into())));
+        assert!(managed(known(1), Some((1, None))) && managed(known(1), Some((1, Some("1")))));
+        assert!(!managed(known(2), Some((1, None))) && !managed(known(1), None));
+        assert!(managed(hidden("1"), Some((1, Some("1")))) && managed(Value::Hidden(None), Some((1, None))));
+        assert!(!managed(hidden("2"), Some((1, Some("1")))) && !managed(hidden("1"), None));
+    }
+
+    #[test]
+    fn what_is_on_neither_side_is_forgotten() {
+        let known = |name: &str| (name.to_owned(), Value::Known(fingerprint(name, 1)));
+        let side = |name: &str| Side { values: [known(name)].into(), hides_names: false };
+        let entry = |name: &str| (name.to_owned(), Entry { fingerprint: fingerprint(name, 1), marker: None });
+        let ledger = ["A", "B", "C"].map(entry).into();
+        assert_eq!(forgotten(&side("A"), &side("B"), &ledger), ["C"]);
+        let hides = Side { hides_names: true, ..side("B") };
+        assert_eq!(forgotten(&side("A"), &hides, &ledger), [""; 0]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use shared::telemetry::metrics;
 pub use job::{FUNCTION, SyncJob, job};
 
 use crate::model::fingerprint::Fingerprints;
-use crate::model::plan::{self, Deletions, Plan, Side, Standing, Value};
+use crate::model::plan::{self, Deletions, Entry, Plan, Side, Standing, Value};
 use crate::model::{DeleteScope, Direction, Drift, Environment, LastRun, Link, Outcome, Run, Tally, Target};
 use crate::providers::{Contents, Place, Session, Trouble};
 use crate::store::{Book, Values};
@@ -114,6 +114,13 @@ impl Survey {
         let ledger = self.book.ledger();
         let standings = plan::compare(&source, &target, &ledger, &|name| self.open.provider.reserves(name));
         standings.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect()
+    }
+
+    /// What is remembered of names that are on neither side any more, to be forgotten.
+    fn forgotten(&self, direction: Direction) -> BTreeMap<String, Option<Entry>> {
+        let (source, target) = self.source_and_target(direction);
+        let names = plan::forgotten(&source, &target, &self.book.ledger());
+        names.into_iter().map(|name| (name, None)).collect()
     }
 
     fn number(&self) -> u64 {

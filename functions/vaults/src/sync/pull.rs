@@ -7,8 +7,8 @@ use shared::http::ApiError;
 
 use super::{Ask, Survey};
 use crate::Vaults;
-use crate::model::Tally;
 use crate::model::plan::{Entry, Plan};
+use crate::model::{Direction, Tally};
 use crate::store::Edit;
 use crate::store::values::{objection_to_name, objection_to_value};
 
@@ -35,6 +35,8 @@ pub(super) async fn carry_out(
         }
     }
     changes.extend(plan.to_delete.iter().map(|name| (name.clone(), None)));
+    let forgotten = survey.forgotten(Direction::Pull);
+    vaults.links.remember(&mut survey.book, forgotten).await?;
     if changes.is_empty() {
         return Ok((tally, None));
     }

@@ -19,8 +19,8 @@ use shared::http::ApiError;
 use shared::table::TableError;
 
 use super::{Survey, sentence};
-use crate::model::Tally;
 use crate::model::plan::{Entry, Ledger, Plan};
+use crate::model::{Direction, Tally};
 use crate::providers::{Abilities, Change, Outcome, Trouble};
 use crate::store::{Held, values};
 use crate::{Obstacle, Vaults};
@@ -58,6 +58,11 @@ pub(super) async fn carry_out(
     }
     let ledger = survey.book.ledger();
     let mut push = Push { vaults, tenant, survey, plan, held, ledger, tally, waits: 0, silent: 0 };
+    let forgotten = push.survey.forgotten(Direction::Push);
+    if !push.remember(forgotten).await? {
+        push.tally.reason = Some(TAKEN_OVER.into());
+        return Ok(push.tally);
+    }
     push.run(batches(&abilities, sets, deletions)).await?;
     push.apply().await?;
     Ok(push.tally)
@@ -261,9 +266,9 @@ impl Push<'_> {
         true
     }
 
-    /// Entries that will be written again: of those names that the ledger has.
+    /// Entries that will be written again: of those names that the ledger has. What was to be deleted is gone or as it was.
     fn unsettled<'b>(&self, changes: impl Iterator<Item = &'b Change>) -> BTreeMap<String, Option<Entry>> {
-        let known = changes.filter_map(|change| {
+        let known = changes.filter(|change| change.value.is_some()).filter_map(|change| {
             let entry = self.ledger.get(&change.name)?;
             Some((change.name.clone(), Some(Entry { marker: Some(UNSETTLED.into()), ..entry.clone() })))
         });

@@ -278,6 +278,11 @@ impl Vercel {
         id
     }
 
+    /// Deletes a record as somebody else would.
+    pub fn remove(&self, project: &str, id: &str) {
+        self.change(project, |project| project.env.retain(|record| record.id != id));
+    }
+
     /// Changes a record's value as somebody else would.
     pub fn edit(&self, project: &str, id: &str, value: &str) {
         let tick = lock(&self.state).tick();
