@@ -225,7 +225,10 @@ impl Vaults {
                 };
                 if let Some(wait) = progress.tally.wait {
                     let now = self.platform.ids.now();
-                    self.connections.change(tenant, connection.id, |one| one.wait(now, wait)).await?;
+                    if let Err(error) = self.connections.change(tenant, connection.id, |one| one.wait(now, wait)).await
+                    {
+                        tracing::warn!(%error, connection = %connection.id, "it is not noted how long a platform asks to wait");
+                    }
                 }
                 if outcome.is_err() {
                     progress.tally.reason = Some(NOT_CARRIED_THROUGH.into());
