@@ -5,7 +5,7 @@ use kit::fault_proxy::Fault;
 use kit::{Answer, TestApp};
 use serde_json::json;
 
-use super::fixtures::CONNECTIONS;
+use super::fixtures::{CONNECTIONS, at_vercel, put, sync};
 
 const AUTHORIZE: &str = "/v1/integrations/vercel/authorize";
 
@@ -95,7 +95,7 @@ async fn a_browser_is_sent_to_the_page_of_consent_and_back() {
     let replayed = app.browse(&callback).await;
     assert_eq!(replayed.status, 400);
     is_plain_page(&replayed);
-    // Connected again, it is the same connection; disconnected, its installation is gone.
+    // Connected again, it is the same connection; disconnected, its installation stays: what it pushed would go with it.
     app.advance(1);
     let again = format!("?redirect_uri={}/done?x=1", TestApp::APP);
     let callback = decide(&app, &begin(&app, &again).await, "allow").await;
@@ -104,8 +104,12 @@ async fn a_browser_is_sent_to_the_page_of_consent_and_back() {
     let listed = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"].clone();
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &row["id"]));
     assert_eq!(app.fakes.vercel.installations().len(), 1);
+    app.fakes.vercel.add_project("prj_1", "another", "team_sandbox");
+    put(&app.vaults(), json!({ "A": "1" })).await;
+    assert_eq!(sync(&app, row["id"].as_str().unwrap(), json!({})).await["status"], "success");
     let _ = app.vaults().delete(&format!("{CONNECTIONS}/{}", row["id"].as_str().unwrap())).await.expect(204);
-    assert_eq!(app.fakes.vercel.installations().len(), 0);
+    assert_eq!(app.fakes.vercel.installations().len(), 1);
+    assert_eq!(at_vercel(&app), json!({ "A": "1" }));
 }
 
 #[tokio::test]

@@ -110,10 +110,32 @@ async fn a_refused_grant_asks_for_the_account_to_be_connected_again() {
     assert_eq!(tick(&app).await, tally(0, 1, 0));
     assert_eq!(status(&app).await, "needs_reauth");
     assert_eq!((tick(&app).await, exchanges(&app)), (tally(0, 0, 0), 2), "it is not tried again");
-    let refused = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(502);
+    let refused = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(409);
     assert!(refused["detail"].as_str().unwrap().contains("onnect"), "{refused}");
     assert_eq!(connect_railway(&app).await, id);
     assert_eq!(status(&app).await, "active");
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_before_its_time_is_renewed_and_the_question_asked_again() {
+    let app = TestApp::start().await;
+    let id = connect_railway(&app).await;
+    let path = format!("{CONNECTIONS}/{id}/projects");
+    app.fakes.railway.end_access_tokens();
+    let vaults = app.vaults();
+    let (one, other) = join!(vaults.get(&path), vaults.get(&path));
+    assert_eq!(one.expect(200)["data"]["projects"][0]["name"], other.expect(200)["data"]["projects"][0]["name"]);
+    assert_eq!((exchanges(&app), app.fakes.railway.grants(), status(&app).await), (2, 1, "active".into()));
+    // The token endpoint is in trouble: nothing is known, so nothing is disabled.
+    app.fakes.railway.end_access_tokens();
+    app.fakes.railway.host.faults().next_on("/oauth/token", 1, Fault::Answer(Reply::status(503)));
+    let _ = vaults.get(&path).await.expect(502);
+    assert_eq!(status(&app).await, "active");
+    // The grant is refused as well.
+    let refusal = Reply::status(400).json(&json!({ "error": "invalid_grant" }));
+    app.fakes.railway.host.faults().next_on("/oauth/token", 1, Fault::Answer(refusal));
+    let _ = vaults.get(&path).await.expect(409);
+    assert_eq!(status(&app).await, "needs_reauth");
 }
 
 #[tokio::test]
@@ -127,4 +149,28 @@ async fn a_platform_in_trouble_is_asked_again_later() {
     app.advance(60);
     assert_eq!(tick(&app).await, tally(1, 0, 0));
     assert_eq!(status(&app).await, "active");
+}
+
+#[tokio::test]
+async fn a_renewed_token_is_not_lost_to_a_moment_without_secrets_manager_or_the_table() {
+    for call in ["PutSecretValue", "PutItem"] {
+        let app = TestApp::start().await;
+        connect_railway(&app).await;
+        app.advance(3_000);
+        let faults = app.fakes.railway.host.faults();
+        faults.next_on("/oauth/token", 1, Fault::Hang);
+        let ran = async {
+            faults.hanging(1).await;
+            // More often than the SDK tries by itself.
+            let struck = app.proxy.inject(kit::fault_proxy::Fault::ServerError).on(call).times(4);
+            faults.release();
+            struck
+        };
+        let (ran, struck) = join!(tick(&app), ran);
+        assert_eq!((ran, struck.strikes()), (tally(1, 0, 0), 4), "{call}");
+        assert_eq!((exchanges(&app), app.fakes.railway.grants(), status(&app).await), (2, 1, "active".into()));
+        // What was stored is the new token: the next renewal works.
+        app.advance(3_000);
+        assert_eq!(tick(&app).await, tally(1, 0, 0));
+    }
 }

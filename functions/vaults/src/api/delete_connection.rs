@@ -11,7 +11,8 @@ use crate::Vaults;
 
 /// Disconnects an account.
 ///
-/// Its links and its secret go too, and the grant is taken back at the platform where it can be.
+/// Its links and its secret go too, and the grant is taken back at the platform where it can be. What was pushed stays there:
+/// Vercel's installation is left alone, because Vercel would delete with it every variable that was pushed through it.
 #[utoipa::path(
     delete,
     path = "/v1/integrations/connections/{id}",

@@ -26,7 +26,7 @@ struct Diff {
 struct Row {
     name: String,
     standing: &'static str,
-    /// True if a sync of this vault wrote it.
+    /// True if a sync of this vault wrote it, and nobody has since.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     managed: Option<bool>,
@@ -42,6 +42,7 @@ impl Row {
             Standing::Drifted => ("drifted", None),
             Standing::Unknown => ("unknown", None),
             Standing::Unreadable => ("unreadable", None),
+            Standing::Reserved => ("reserved", None),
         };
         Self { name, standing, managed }
     }

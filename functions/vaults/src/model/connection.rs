@@ -4,6 +4,8 @@
 //! token for theft and end the whole grant. A worker claims the connection, which gives it a lease and a fencing number;
 //! whatever it writes afterwards needs that number.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 pub use shared::credentials::SecretPart;
@@ -37,6 +39,9 @@ pub enum Way {
     /// By a pasted token.
     Token,
 }
+
+/// The name in a secret's document of the token that gets a new one.
+pub const REFRESH_TOKEN: &str = "refresh_token";
 
 /// Where the renewal of a connection's token stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +96,9 @@ pub struct Connection {
     /// Where its renewal stands.
     #[serde(default)]
     pub refresh: Refresh,
+    /// The platform has asked not to be asked before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 impl Connection {
@@ -103,6 +111,19 @@ impl Connection {
         (Some(after(lives)), Some(after(lives - ahead)))
     }
 
+    /// How long the platform has asked to wait still, if it has.
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> Option<Duration> {
+        let left = self.not_before?.duration_since(now);
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Notes that the platform asks to wait.
+    pub fn wait(&mut self, now: Timestamp, for_: Duration) {
+        let until = SignedDuration::try_from(for_).ok().and_then(|for_| now.saturating_add(for_).ok());
+        self.not_before = self.not_before.max(until);
+    }
+
     /// True if the token has ended, or will before a call that is begun now is over.
     #[must_use]
     pub fn has_ended(&self, now: Timestamp) -> bool {
@@ -110,9 +131,15 @@ impl Connection {
         self.token_expires_at.is_some_and(|at| at <= soon)
     }
 
+    /// True if there is something to get a new token with, whether or not the present one is known to end.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.way == Way::Oauth && self.secret.keys.iter().any(|name| name == REFRESH_TOKEN)
+    }
+
     /// Takes the renewal on, if it is due or `early` and no other worker has it: the fencing number.
     pub fn claim_refresh(&mut self, now: Timestamp, early: bool) -> Option<u64> {
-        let due = self.refresh.due_at.is_some_and(|at| early || at <= now);
+        let due = self.refresh.due_at.is_some_and(|at| at <= now) || (early && self.is_renewable());
         let held = self.refresh.leased_until.is_some_and(|until| now < until);
         if !due || held || self.status != Status::Active {
             return None;
@@ -168,7 +195,10 @@ mod tests {
     }
 
     fn part(number: u128) -> SecretPart {
-        SecretPart { version: SecretVersion(Uuid::from_u128(number)), keys: vec!["access_token".into()] }
+        SecretPart {
+            version: SecretVersion(Uuid::from_u128(number)),
+            keys: vec!["access_token".into(), REFRESH_TOKEN.into()],
+        }
     }
 
     fn connection() -> Connection {
@@ -188,6 +218,7 @@ mod tests {
             secret: part(1),
             token_expires_at,
             refresh: Refresh { due_at, ..Refresh::default() },
+            not_before: None,
         }
     }
 
@@ -203,6 +234,22 @@ mod tests {
         assert!(one.refreshed(2, part(3), at(3_062), Some(SignedDuration::from_mins(10))));
         assert_eq!((one.secret.clone(), one.token_expires_at), (part(3), Some(at(3_662))));
         assert_eq!(one.refresh.due_at, Some(at(3_362)));
+    }
+
+    #[test]
+    fn a_platform_is_not_asked_before_the_time_that_it_said() {
+        let mut one = connection();
+        one.wait(at(0), Duration::from_secs(600));
+        one.wait(at(0), Duration::from_secs(60));
+        assert_eq!((one.waits(at(599)), one.waits(at(600))), (Some(Duration::from_secs(1)), None));
+    }
+
+    #[test]
+    fn a_token_that_is_not_known_to_end_is_renewed_only_when_it_is_asked_for() {
+        let mut one = Connection { token_expires_at: None, refresh: Refresh::default(), ..connection() };
+        assert_eq!((one.claim_refresh(at(99_999), false), one.claim_refresh(at(99_999), true)), (None, Some(1)));
+        one.secret.keys.pop();
+        assert_eq!((one.is_renewable(), one.claim_refresh(at(199_999), true)), (false, None));
     }
 
     #[test]

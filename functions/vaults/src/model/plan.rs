@@ -52,7 +52,7 @@ pub type Ledger = BTreeMap<String, Entry>;
 pub enum Deletions {
     /// Nothing.
     None,
-    /// What a sync of this vault wrote and the source has no more.
+    /// What a sync of this vault wrote, is still as it was written, and the source has no more.
     Managed,
     /// Whatever the source lacks.
     All,
@@ -65,7 +65,7 @@ pub enum Standing {
     Missing,
     /// The source lacks it.
     Extra {
-        /// True if a sync of this vault wrote it.
+        /// True if a sync of this vault wrote it, and nobody has written it since as far as is known.
         managed: bool,
     },
     /// Both have it, with the same value.
@@ -78,9 +78,11 @@ pub enum Standing {
     Unknown,
     /// The source's value does not show itself, so it cannot be carried over.
     Unreadable,
+    /// The source has it, and the provider keeps the name for itself.
+    Reserved,
 }
 
-/// How every name stands that is not `reserved`.
+/// How every name stands. Of those that are `reserved` only what the source has is told.
 #[must_use]
 pub fn compare<'a>(
     source: &'a Side,
@@ -89,13 +91,17 @@ pub fn compare<'a>(
     reserved: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<&'a str, Standing> {
     let names: BTreeSet<&str> = source.values.keys().chain(target.values.keys()).map(String::as_str).collect();
-    let names = names.into_iter().filter(|name| !reserved(name));
-    names.map(|name| (name, stand(name, source, target, ledger))).collect()
+    let stand = |name| match (reserved(name), source.values.contains_key(name)) {
+        (false, _) => Some((name, stand(name, source, target, ledger))),
+        (true, true) => Some((name, Standing::Reserved)),
+        (true, false) => None,
+    };
+    names.into_iter().filter_map(stand).collect()
 }
 
 fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing {
     match (source.values.get(name), target.values.get(name)) {
-        (None, _) => Standing::Extra { managed: ledger.contains_key(name) },
+        (None, there) => Standing::Extra { managed: there.is_some_and(|there| is_still(there, ledger.get(name))) },
         (Some(Value::Hidden(_)), _) => Standing::Unreadable,
         (Some(Value::Known(_)), None) => Standing::Missing,
         (Some(Value::Known(wanted)), Some(Value::Known(there))) if wanted == there => Standing::Same,
@@ -109,6 +115,24 @@ fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing 
     }
 }
 
+/// True if what is there is what is remembered: what somebody else has written since is not this vault's to delete.
+fn is_still(there: &Value, remembered: Option<&Entry>) -> bool {
+    remembered.is_some_and(|entry| match there {
+        Value::Known(fingerprint) => entry.fingerprint == *fingerprint,
+        Value::Hidden(marker) => entry.marker == *marker,
+    })
+}
+
+/// The names that are remembered and on neither side: whoever makes one anew, it is theirs. None where names are hidden.
+#[must_use]
+pub fn forgotten(source: &Side, target: &Side, ledger: &Ledger) -> Vec<String> {
+    if target.hides_names {
+        return Vec::new();
+    }
+    let gone = |name: &&String| !source.values.contains_key(*name) && !target.values.contains_key(*name);
+    ledger.keys().filter(gone).cloned().collect()
+}
+
 /// What a sync has to do: names only, each list sorted, no name in two of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = SyncPlan)]
@@ -120,7 +144,7 @@ pub struct Plan {
     pub to_update: Vec<String>,
     /// What the source lacks and may be deleted.
     pub to_delete: Vec<String>,
-    /// What is left alone: equal on both sides, or not to be read on the source's.
+    /// What is left alone: equal on both sides, not to be read on the source's, or a name that the platform keeps for itself.
     pub to_skip: Vec<String>,
 }
 
@@ -132,7 +156,7 @@ impl Plan {
     }
 }
 
-/// What a sync has to do. `reserved` names belong to the provider and never appear.
+/// What a sync has to do. `reserved` names belong to the provider: they are left alone, whoever has them.
 #[must_use]
 pub fn plan(
     source: &Side,
@@ -147,7 +171,7 @@ pub fn plan(
         let list = match standing {
             Standing::Missing => &mut plan.to_create,
             Standing::Different | Standing::Drifted | Standing::Unknown => &mut plan.to_update,
-            Standing::Same | Standing::Unreadable => &mut plan.to_skip,
+            Standing::Same | Standing::Unreadable | Standing::Reserved => &mut plan.to_skip,
             Standing::Extra { managed }
                 if deletions == Deletions::All || (managed && deletions == Deletions::Managed) =>
             {
@@ -310,7 +334,8 @@ mod tests {
             let plan = world.plan();
             for name in &plan.to_delete {
                 prop_assert!(!world.source.values.contains_key(name) && world.target.values.contains_key(name));
-                prop_assert!(world.deletions == Deletions::All || world.ledger.contains_key(name));
+                let ours = is_still(&world.target.values[name], world.ledger.get(name));
+                prop_assert!(world.deletions == Deletions::All || ours);
             }
             let managed = World { deletions: Deletions::Managed, ..world.clone() }.plan();
             let all = World { deletions: Deletions::All, ..world.clone() }.plan();
@@ -320,10 +345,12 @@ mod tests {
         }
 
         #[test]
-        fn reserved_names_never_appear(world in world()) {
+        fn reserved_names_are_left_alone_and_the_sources_are_told(world in world()) {
             let plan = world.plan();
-            let lists = [plan.to_create, plan.to_update, plan.to_delete, plan.to_skip];
+            let lists = [plan.to_create, plan.to_update, plan.to_delete];
             prop_assert_eq!(lists.iter().flatten().find(|name| is_reserved(name)), None);
+            let told = plan.to_skip.iter().filter(|name| is_reserved(name));
+            prop_assert!(told.eq(world.source.values.keys().filter(|name| is_reserved(name))));
         }
 
         #[test]
@@ -334,9 +361,8 @@ mod tests {
                 prop_assert!(list.is_sorted());
                 prop_assert!(list.iter().all(|name| seen.insert(name.clone())), "{plan:?}");
             }
-            // Whatever the source has, and the provider does not keep for itself, is in one of them.
-            let named = world.source.values.keys().filter(|name| !is_reserved(name));
-            prop_assert!(named.into_iter().all(|name| seen.contains(name)));
+            // Whatever the source has is in one of them.
+            prop_assert!(world.source.values.keys().all(|name| seen.contains(name)));
         }
 
         #[test]
@@ -345,6 +371,36 @@ mod tests {
             let hidden = |name: &&String| matches!(world.source.values.get(*name), Some(Value::Hidden(_)));
             prop_assert_eq!(plan.to_create.iter().chain(&plan.to_update).find(hidden), None);
         }
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_since_is_not_managed() {
+        let managed = |there: Value, remembered: Option<(u8, Option<&str>)>| {
+            let target = Side { values: [("A".into(), there)].into(), hides_names: false };
+            let entry = |(value, marker): (u8, Option<&str>)| {
+                ("A".to_owned(), Entry { fingerprint: fingerprint("A", value), marker: marker.map(str::to_owned) })
+            };
+            let ledger = remembered.map(entry).into_iter().collect();
+            let plan = plan(&Side::default(), &target, &ledger, Deletions::Managed, &is_reserved);
+            plan.to_delete == ["A"]
+        };
+        let (known, hidden) =
+            (|value| Value::Known(fingerprint("A", value)), |marker: &str| Value::Hidden(Some(marker.into())));
+        assert!(managed(known(1), Some((1, None))) && managed(known(1), Some((1, Some("1")))));
+        assert!(!managed(known(2), Some((1, None))) && !managed(known(1), None));
+        assert!(managed(hidden("1"), Some((1, Some("1")))) && managed(Value::Hidden(None), Some((1, None))));
+        assert!(!managed(hidden("2"), Some((1, Some("1")))) && !managed(hidden("1"), None));
+    }
+
+    #[test]
+    fn what_is_on_neither_side_is_forgotten() {
+        let known = |name: &str| (name.to_owned(), Value::Known(fingerprint(name, 1)));
+        let side = |name: &str| Side { values: [known(name)].into(), hides_names: false };
+        let entry = |name: &str| (name.to_owned(), Entry { fingerprint: fingerprint(name, 1), marker: None });
+        let ledger = ["A", "B", "C"].map(entry).into();
+        assert_eq!(forgotten(&side("A"), &side("B"), &ledger), ["C"]);
+        let hides = Side { hides_names: true, ..side("B") };
+        assert_eq!(forgotten(&side("A"), &hides, &ledger), [""; 0]);
     }
 
     #[test]

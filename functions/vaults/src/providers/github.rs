@@ -89,6 +89,11 @@ impl Provider for Github {
         name_objection(name)
     }
 
+    /// GitHub takes a repository's name in any letter case.
+    fn project(&self, given: &str) -> String {
+        given.to_lowercase()
+    }
+
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
         let user: User = succeed(session, request(session, Method::GET, "/user")).await?;
         let user_id = Some(user.id.to_string());
@@ -121,7 +126,11 @@ impl Provider for Github {
         let scope = Scope::of(place)?;
         let variable = |marker| Variable { value: None, marker: Some(marker), handle: Json::Null };
         let listed = scope.list(session).await?.into_iter().filter(|(name, _)| !self.reserves(name));
-        Ok(Contents { variables: listed.map(|(name, marker)| (name, variable(marker))).collect(), hides_names: false })
+        Ok(Contents {
+            variables: listed.map(|(name, marker)| (name, variable(marker))).collect(),
+            hides_names: false,
+            ..Contents::default()
+        })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -342,7 +351,7 @@ struct Owner {
 impl Repository {
     fn shown(&self) -> Project {
         Project {
-            id: self.full_name.clone(),
+            id: self.full_name.to_lowercase(),
             name: self.full_name.clone(),
             linked_repo: Some(self.full_name.clone()),
             framework: None,
@@ -477,7 +486,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("token")),
             unknown_projects: &["acme/nothing", "other/shop", "acme/../shop", "shop", "/", ""],
             unknown_environments: (&["staging", "production/../..", ""], &["repository", "production"]),
-            reserved: (None, "GITHUB_TOKEN"),
+            reserved: (None, Some("GITHUB_TOKEN")),
+            ordinary: "GITHUBBER",
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) mod testing;
 mod trouble;
 mod vercel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -146,6 +146,8 @@ pub struct Contents {
     pub variables: BTreeMap<String, Variable>,
     /// True if there may be names that the token is not shown.
     pub hides_names: bool,
+    /// The names that this project lets nobody change, those of add-ons for instance.
+    pub locked: BTreeSet<String>,
 }
 
 /// One variable of one environment.
@@ -204,7 +206,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// True if the provider keeps this name for itself: it is never written, deleted or taken over.
+    /// True if the provider sets this name itself, or takes it from nobody: it is never written, deleted or taken over. A name
+    /// that the provider merely uses elsewhere is not reserved: a key of its API is a secret like any other.
     fn reserves(&self, name: &str) -> bool;
 
     /// What is wrong with this name or value at this provider, before anything is asked. A sentence.
@@ -220,6 +223,12 @@ pub trait Provider: Send + Sync {
     /// The provider's own word for an environment that a person calls `given`: `preview` is `deploy-preview` at Netlify.
     /// What it does not know stays as it is. Links, leases and calls use the provider's word.
     fn environment(&self, given: &str) -> String {
+        given.to_owned()
+    }
+
+    /// The provider's own word for a project that is called `given`, where it takes several for one. Links, leases and calls
+    /// use the provider's word.
+    fn project(&self, given: &str) -> String {
         given.to_owned()
     }
 
@@ -298,17 +307,23 @@ fn settle(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Trouble> {
     }
 }
 
-/// Calls of one kind, one after the other: once the platform asks to wait, or will hear nothing more, no more are made.
+/// Calls of one kind, one after the other: once the platform asks to wait, will hear nothing more, or is down twice in a row,
+/// no more are made.
 #[derive(Default)]
-struct Brake(Option<Trouble>);
+struct Brake {
+    stopped: Option<Trouble>,
+    down: u32,
+}
 
 impl Brake {
     async fn run<T>(&mut self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        if let Some(trouble) = &self.0 {
+        if let Some(trouble) = &self.stopped {
             return Err(trouble.clone());
         }
         let result = call.await;
-        self.0 = result.as_ref().err().filter(|trouble| trouble.ends_batch()).cloned();
+        self.down = if matches!(result, Err(Trouble::Down(_))) { self.down + 1 } else { 0 };
+        let stops = |trouble: &&Trouble| trouble.ends_batch() || self.down >= 2;
+        self.stopped = result.as_ref().err().filter(stops).cloned();
         result
     }
 }
@@ -331,6 +346,23 @@ mod tests {
             assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
         }
         assert!(named("nowhere").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_is_down_is_not_asked_for_every_name() {
+        let mut brake = Brake::default();
+        let (down, refused) = (Trouble::Down("Down.".into()), Trouble::Refused("No.".into()));
+        let mut asked = 0;
+        let answers =
+            [Err(down.clone()), Err(refused), Err(down.clone()), Ok(()), Err(down.clone()), Err(down.clone())];
+        for answer in answers.into_iter().chain(vec![Ok(()); 10]) {
+            let call = async {
+                asked += 1;
+                answer
+            };
+            let _ = brake.run(call).await;
+        }
+        assert_eq!((asked, brake.run(async { Ok(()) }).await), (6, Err(down)));
     }
 
     #[test]

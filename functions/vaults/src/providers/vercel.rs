@@ -12,6 +12,9 @@
 //! Values of type `sensitive` (or visibility `secret`) are never given back; `updatedAt` is their marker. Their type
 //! cannot be changed, and a change of them must not repeat the name.
 //!
+//! A grant is not taken back: Vercel can only delete the whole installation, and with it goes every variable that was made
+//! with its token, in every project, whoever else uses the installation. Its owner removes it at Vercel, where that is said.
+//!
 //! A token of a team works only with `teamId` on every call. A refusal's words may repeat what was sent, so only its code
 //! is passed on. The facts are from Vercel's SDK and documentation of 2026; that a wrong token is a 403 with
 //! `invalidToken` is from its own client.
@@ -120,7 +123,7 @@ impl Provider for Vercel {
             let handle = serde_json::to_value(Handle::from(&record)).unwrap_or_default();
             variables.insert(record.key, Variable { value, marker, handle });
         }
-        Ok(Contents { variables, hides_names })
+        Ok(Contents { variables, hides_names, ..Contents::default() })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -350,6 +353,8 @@ struct Handle {
     secret: bool,
     target: Vec<String>,
     custom: Vec<String>,
+    /// True if it covered custom environments when it was read.
+    had_custom: bool,
     comment: Option<String>,
 }
 
@@ -361,6 +366,7 @@ impl From<&Record> for Handle {
             secret: record.is_secret(),
             target: record.targets(),
             custom: record.custom_environment_ids.clone(),
+            had_custom: !record.custom_environment_ids.is_empty(),
             comment: record.comment.clone().filter(|comment| !comment.is_empty()),
         }
     }
@@ -385,10 +391,11 @@ impl Handle {
         rest
     }
 
-    /// What it covers, for a change of that alone.
+    /// What it covers, for a change of that alone. A field that is left out stays as it is, so that the last custom
+    /// environment goes only with an empty list.
     fn scope(&self) -> Json {
         let mut scope = json!({ "target": self.target });
-        if !self.custom.is_empty() || self.target.is_empty() {
+        if self.had_custom || self.target.is_empty() {
             set(&mut scope, "customEnvironmentIds", json!(self.custom));
         }
         scope
@@ -799,24 +806,6 @@ impl OAuth for Vercel {
 
     async fn refresh(&self, _client: &Client, _refresh: &SecretString, _egress: &Egress) -> Result<Tokens, OAuthError> {
         Err(OAuthError::InvalidGrant)
-    }
-
-    async fn revoke(&self, _client: &Client, tokens: &Tokens, egress: &Egress) -> Result<bool, OAuthError> {
-        let Some(installation) = &tokens.installation_id else { return Ok(false) };
-        let path = format!("/v1/integrations/configuration/{}", segment(installation));
-        let egress = egress.hiding(vec![tokens.access.clone()]);
-        let mut request = egress.upstream(Method::DELETE, Upstream::Vercel, &path).bearer(&tokens.access);
-        if let Some(team) = &tokens.team_id {
-            request = request.query(&[("teamId", team)]);
-        }
-        let answer =
-            request.send().await.map_err(|error| Trouble::Down(format!("{NAME} could not be asked: {error}.")))?;
-        match answer.status {
-            200..300 => Ok(true),
-            // It is gone already, or the token is.
-            401 | 403 | 404 => Ok(false),
-            _ => Err(Trouble::of_answer(NAME, &answer).into()),
-        }
     }
 }
 

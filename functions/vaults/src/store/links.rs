@@ -30,6 +30,8 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24 * 365);
 const FAILURES_KEPT: usize = 200;
 /// A run that is not heard of for so long is taken for dead.
 const LEASE: SignedDuration = SignedDuration::from_secs(120);
+/// So much of a lease may be over when a batch begins.
+const SPENT: SignedDuration = SignedDuration::from_secs(15);
 /// Another run is waited for so long.
 const WAITS_FOR: Duration = Duration::from_secs(5);
 const LOOKS_AGAIN: Duration = Duration::from_millis(100);
@@ -81,6 +83,21 @@ impl Record for Lease {
 pub struct Held {
     key: Key,
     lease: Stored<Lease>,
+}
+
+impl Held {
+    /// How long it is held for certain.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.lease.record.until.duration_since(now)).unwrap_or_default()
+    }
+}
+
+/// A run that is noted and goes on.
+#[derive(Debug)]
+pub struct Begun {
+    key: Key,
+    stored: Stored<Run>,
 }
 
 /// What a link's syncs wrote, as it is being carried on.
@@ -313,7 +330,7 @@ impl Links {
         }
     }
 
-    /// Holds a target: the account's project and environment, whatever vault it is synced with. Another run is waited for a
+    /// Holds a target: a platform's project and environment, whatever vault and connection it is synced with. Another run is waited for a
     /// few seconds.
     ///
     /// # Errors
@@ -349,13 +366,13 @@ impl Links {
         }
     }
 
-    /// Holds on to a target, if half of the lease is over.
+    /// Holds on to a target, if more than a little of the lease is over: what is begun now has nearly all of it.
     ///
     /// # Errors
     /// [`TableError::Contended`] if another run has it.
     pub async fn hold_on(&self, held: &mut Held) -> Result<(), TableError> {
         let now = self.ids.now();
-        if held.lease.record.until.duration_since(now) * 2 > LEASE {
+        if held.lease.record.until.duration_since(now) > LEASE - SPENT {
             return Ok(());
         }
         let mine = Lease { until: now.saturating_add(LEASE).unwrap_or(now), ..held.lease.record.clone() };
@@ -373,14 +390,23 @@ impl Links {
         }
     }
 
-    /// Keeps a run.
+    /// Notes that a run begins, so that one which dies leaves a trace.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
-    pub async fn record(&self, tenant: &Tenant, vault: &VaultName, mut run: Run) -> Result<(), TableError> {
-        run.failed.truncate(FAILURES_KEPT);
+    pub async fn begin(&self, tenant: &Tenant, vault: &VaultName, run: Run) -> Result<Begun, TableError> {
         let key = Key::new(keys::vaults::history(tenant, vault.as_str()), sort_of(&run));
-        self.table.create(&key, run.clone(), run.id).await.map(drop)
+        let id = run.id;
+        Ok(Begun { stored: self.table.create(&key, run, id).await?, key })
+    }
+
+    /// Notes what a run came to.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn end(&self, begun: Begun, mut run: Run) -> Result<(), TableError> {
+        run.failed.truncate(FAILURES_KEPT);
+        self.table.replace(&begun.key, run, begun.stored.version).await.map(drop)
     }
 
     /// Up to `limit` runs of a vault, the newest first, after the one with this sort key.

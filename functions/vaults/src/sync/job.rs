@@ -207,11 +207,17 @@ impl SyncJob {
             Ok(run) if run.status == Outcome::Success => tally.pushed += 1,
             Ok(_) => tally.failed += 1,
             Err(ApiError::Conflict { .. }) => tally.busy += 1,
+            // The platform has asked to wait, and is not asked.
+            Err(ApiError::RateLimited { .. }) => tally.failed += 1,
             Err(ApiError::NotFound { what: "Connection" }) => {
                 self.vaults.links.remove(tenant, &link.target()).await?;
                 tally.removed += 1;
             }
-            Err(error) => return Err(error),
+            // The other links are followed all the same, and this one is tried again later like any that failed.
+            Err(error) => {
+                tracing::error!(tenant = tenant.as_str(), link = link.id, ?error, "a link was not followed");
+                tally.failed += 1;
+            }
         }
         Ok(())
     }

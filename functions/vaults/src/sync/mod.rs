@@ -5,7 +5,7 @@
 //! holds the target, so that one sync at a time works on it, makes a survey of its own, and carries out that plan: batch by
 //! batch to a platform, or as one edit of the vault. What was written is remembered after every batch,
 //! so a run that was interrupted is ended by the next one. A name that fails does not keep the others. Every run leaves a row
-//! of history.
+//! of history: it is written before the first call, so that a run which dies leaves one too, and completed at the end.
 
 mod job;
 mod pull;
@@ -21,12 +21,14 @@ use shared::telemetry::metrics;
 pub use job::{FUNCTION, SyncJob, job};
 
 use crate::model::fingerprint::Fingerprints;
-use crate::model::plan::{self, Deletions, Plan, Side, Standing, Value};
+use crate::model::plan::{self, Deletions, Entry, Plan, Side, Standing, Value};
 use crate::model::{DeleteScope, Direction, Drift, Environment, LastRun, Link, Outcome, Run, Tally, Target};
-use crate::providers::{Contents, Place, Session, Trouble};
+use crate::providers::{self, Contents, Place, Session, Trouble};
 use crate::store::{Book, Values};
 use crate::{GROUP, Obstacle, Open, Vaults};
 
+/// What the history says of a run that an error of ours ended.
+const NOT_CARRIED_THROUGH: &str = "It was not carried through, because something went wrong here. Run the sync again.";
 /// So many names of a drift are kept.
 const DRIFTED_KEPT: usize = 50;
 
@@ -69,6 +71,15 @@ pub struct Survey {
     fingerprints: Fingerprints,
 }
 
+/// How far a run has got.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    plan: Plan,
+    tally: Tally,
+    /// The vault's version that was carried over or made.
+    number: u64,
+}
+
 impl Survey {
     /// What both sides hold, the vault's first.
     fn sides(&self) -> (Side, Side) {
@@ -93,6 +104,12 @@ impl Survey {
         }
     }
 
+    /// True if the name is not to be written or deleted. What the project alone keeps may be taken over from it.
+    fn is_reserved(&self, direction: Direction, name: &str) -> bool {
+        let locked = direction == Direction::Push && self.contents.locked.contains(name);
+        locked || self.open.provider.reserves(name)
+    }
+
     /// What a sync has to do.
     #[must_use]
     pub fn plan(&self, direction: Direction, delete: Option<DeleteScope>) -> Plan {
@@ -104,7 +121,7 @@ impl Survey {
             Some(DeleteScope::All) => Deletions::All,
             Some(DeleteScope::Managed) => Deletions::Managed,
         };
-        plan::plan(&source, &target, &self.book.ledger(), deletions, &|name| self.open.provider.reserves(name))
+        plan::plan(&source, &target, &self.book.ledger(), deletions, &|name| self.is_reserved(direction, name))
     }
 
     /// How every name stands.
@@ -112,8 +129,15 @@ impl Survey {
     pub fn standings(&self, direction: Direction) -> BTreeMap<String, Standing> {
         let (source, target) = self.source_and_target(direction);
         let ledger = self.book.ledger();
-        let standings = plan::compare(&source, &target, &ledger, &|name| self.open.provider.reserves(name));
+        let standings = plan::compare(&source, &target, &ledger, &|name| self.is_reserved(direction, name));
         standings.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect()
+    }
+
+    /// What is remembered of names that are on neither side any more, to be forgotten.
+    fn forgotten(&self, direction: Direction) -> BTreeMap<String, Option<Entry>> {
+        let (source, target) = self.source_and_target(direction);
+        let names = plan::forgotten(&source, &target, &self.book.ledger());
+        names.into_iter().map(|name| (name, None)).collect()
     }
 
     fn number(&self) -> u64 {
@@ -128,10 +152,14 @@ impl Vaults {
     /// [`ApiError::NotFound`] if the tenant has no such vault or connection, [`Trouble`] if the platform does not tell.
     pub async fn survey(&self, tenant: &Tenant, target: &Target, direction: Direction) -> Result<Survey, Obstacle> {
         let environment = self.environments.find(tenant, &target.vault, &target.environment).await?;
-        let open = self.open(tenant, target.connection_id).await?;
+        let mut open = self.open(tenant, target.connection_id).await?;
         let place = Place { project_id: target.project_id.clone(), environment: target.provider_environment.clone() };
-        let session = self.session(&open);
-        let contents = self.heard(tenant, &open, read(&open, &session, &place).await).await?;
+        let contents = loop {
+            let answer = read(&open, &self.session(&open), &place).await;
+            if let Some(contents) = self.heard(tenant, &mut open, answer).await? {
+                break contents;
+            }
+        };
         let (environment, values) = match environment {
             Some(environment) => {
                 let (environment, values) = self.environments.values(tenant, environment).await?;
@@ -145,7 +173,6 @@ impl Vaults {
         let (account, project) = (connection.account_id.as_str(), place.project_id.as_str());
         let scope = [tenant.as_str(), &connection.provider, account, project, &place.environment];
         let fingerprints = Fingerprints::new(key, &scope);
-        drop(session);
         Ok(Survey { environment, values, contents, open, place, book, fingerprints })
     }
 
@@ -158,18 +185,14 @@ impl Vaults {
         let target = &ask.target;
         self.environments.find(tenant, &target.vault, &target.environment).await?;
         let connection = self.connections.read(tenant, target.connection_id).await?;
-        let (account, project) = (connection.account_id.as_str(), target.project_id.as_str());
-        let place = [connection.provider.as_str(), account, project, &target.provider_environment];
-        let mut held = self.links.hold(tenant, &place).await?;
-        let outcome = self.carry_out(tenant, ask, &mut held).await;
-        self.links.let_go(held).await;
-        if matches!(outcome, Err(ApiError::Internal(_))) {
-            metrics::sync_ended(GROUP, false);
+        let wait = connection.waits(self.platform.ids.now());
+        if let Some(retry_after) = wait.filter(|_| ask.automatic) {
+            return Err(ApiError::RateLimited { retry_after });
         }
-        let (plan, tally, number) = outcome?;
-        metrics::sync_ended(GROUP, tally.outcome() == Outcome::Success);
-        metrics::stored(GROUP, tally.created + tally.updated);
-        let run = Run {
+        // A project may be reached by connections of several accounts: a user's, and an organisation's.
+        let place = [connection.provider.as_str(), &target.project_id, &target.provider_environment];
+        let mut held = self.links.hold(tenant, &place).await?;
+        let mut run = Run {
             id: self.platform.ids.uuid(),
             at: self.platform.ids.now(),
             by: ask.by.clone(),
@@ -180,16 +203,58 @@ impl Vaults {
             provider: connection.provider.clone(),
             project_id: target.project_id.clone(),
             provider_environment: target.provider_environment.clone(),
-            status: tally.outcome(),
-            created: tally.created,
-            updated: tally.updated,
-            deleted: tally.deleted,
-            skipped: plan.to_skip.len(),
-            failed: tally.failed,
-            reason: tally.reason,
+            status: Outcome::Failed,
+            created: 0,
+            updated: 0,
+            deleted: 0,
+            skipped: 0,
+            failed: Vec::new(),
+            reason: None,
+            running: true,
         };
-        self.links.record(tenant, &target.vault, run.clone()).await?;
-        let last = LastRun { id: run.id, at: run.at, direction: run.direction, status: run.status, number };
+        let mut progress = Progress::default();
+        let outcome = match self.links.begin(tenant, &target.vault, run.clone()).await {
+            Ok(begun) => {
+                let outcome = match wait {
+                    None => self.carry_out(tenant, ask, &mut held, &mut progress).await,
+                    Some(for_) => {
+                        let trouble = Trouble::Wait { platform: display_name(&connection.provider), for_ };
+                        progress.tally.reason = Some(sentence(&trouble));
+                        Ok(())
+                    }
+                };
+                if let Some(wait) = progress.tally.wait {
+                    let now = self.platform.ids.now();
+                    if let Err(error) = self.connections.change(tenant, connection.id, |one| one.wait(now, wait)).await
+                    {
+                        tracing::warn!(%error, connection = %connection.id, "it is not noted how long a platform asks to wait");
+                    }
+                }
+                if outcome.is_err() {
+                    progress.tally.reason = Some(NOT_CARRIED_THROUGH.into());
+                }
+                let Progress { plan, tally, .. } = progress.clone();
+                run.status = tally.outcome();
+                (run.created, run.updated, run.deleted) = (tally.created, tally.updated, tally.deleted);
+                run.skipped = plan.to_skip.len();
+                (run.failed, run.reason) = (tally.failed, tally.reason);
+                run.running = false;
+                let noted = self.links.end(begun, run.clone()).await;
+                outcome.and(noted.map_err(ApiError::from))
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.links.let_go(held).await;
+        if let Err(error) = outcome {
+            if matches!(error, ApiError::Internal(_)) {
+                metrics::sync_ended(GROUP, false);
+            }
+            return Err(error);
+        }
+        metrics::sync_ended(GROUP, run.status == Outcome::Success);
+        metrics::stored(GROUP, run.created + run.updated);
+        let (number, now) = (progress.number, self.platform.ids.now());
+        let last = LastRun { id: run.id, at: now, direction: run.direction, status: run.status, number };
         self.links.change(tenant, target, |link| link.last_run = Some(last.clone())).await?;
         Ok(run)
     }
@@ -220,34 +285,36 @@ impl Vaults {
         Ok(link)
     }
 
-    /// Makes the plan and carries it out. With the vault's version that was carried over or made.
+    /// Makes the plan and carries it out; how far it got is in `progress`, also if it fails.
     async fn carry_out(
         &self,
         tenant: &Tenant,
         ask: &Ask,
         held: &mut crate::store::Held,
-    ) -> Result<(Plan, Tally, u64), ApiError> {
+        progress: &mut Progress,
+    ) -> Result<(), ApiError> {
         let mut survey = match self.survey(tenant, &ask.target, ask.direction).await {
             Ok(survey) => survey,
             Err(Obstacle::Api(error)) => return Err(error),
             Err(Obstacle::Trouble(trouble)) => {
-                let tally = Tally { reason: Some(sentence(&trouble)), ..Tally::default() };
-                return Ok((Plan::default(), tally, 0));
+                progress.tally.left(&trouble);
+                progress.tally.reason = Some(sentence(&trouble));
+                return Ok(());
             }
         };
-        let plan = survey.plan(ask.direction, ask.delete);
+        progress.plan = survey.plan(ask.direction, ask.delete);
+        progress.number = survey.number();
+        let Progress { plan, tally, number } = progress;
         let link = self.links.upsert(tenant, &ask.target, &ask.by, |_| {}).await?;
-        self.note_drift(tenant, ask, &link, &survey, &plan).await?;
-        let mut number = survey.number();
-        let tally = match ask.direction {
-            Direction::Push => push::carry_out(self, tenant, &mut survey, &plan, held).await?,
+        self.note_drift(tenant, ask, &link, &survey, plan).await?;
+        match ask.direction {
+            Direction::Push => push::carry_out(self, tenant, &mut survey, plan, (held, tally)).await?,
             Direction::Pull => {
-                let (tally, made) = pull::carry_out(self, tenant, ask, &mut survey, &plan).await?;
-                number = made.unwrap_or(number);
-                tally
+                let made = pull::carry_out(self, tenant, ask, &mut survey, plan, tally).await?;
+                *number = made.unwrap_or(*number);
             }
-        };
-        Ok((plan, tally, number))
+        }
+        Ok(())
     }
 
     /// Keeps what a link's own push finds changed although the vault was not.
@@ -292,6 +359,19 @@ async fn read(open: &Open, session: &Session<'_>, place: &Place) -> Result<Conte
                 tokio::time::sleep(for_).await;
             }
             answer => return answer,
+        }
+    }
+}
+
+fn display_name(provider: &str) -> &'static str {
+    providers::named(provider).map_or("The platform", |provider| provider.entry().display_name)
+}
+
+impl Tally {
+    /// Notes that the platform was left for this trouble: if it asks to wait, nobody asks it before.
+    fn left(&mut self, trouble: &Trouble) {
+        if let Trouble::Wait { for_, .. } = trouble {
+            self.wait = self.wait.max(Some(*for_));
         }
     }
 }

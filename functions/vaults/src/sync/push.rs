@@ -19,8 +19,8 @@ use shared::http::ApiError;
 use shared::table::TableError;
 
 use super::{Survey, sentence};
-use crate::model::Tally;
 use crate::model::plan::{Entry, Ledger, Plan};
+use crate::model::{Direction, Tally};
 use crate::providers::{Abilities, Change, Outcome, Trouble};
 use crate::store::{Held, values};
 use crate::{Obstacle, Vaults};
@@ -43,24 +43,27 @@ pub(super) async fn carry_out(
     tenant: &Tenant,
     survey: &mut Survey,
     plan: &Plan,
-    held: &mut Held,
-) -> Result<Tally, ApiError> {
-    let mut tally = Tally::default();
+    (held, tally): (&mut Held, &mut Tally),
+) -> Result<(), ApiError> {
     let abilities = survey.open.provider.entry().abilities;
-    let (sets, deletions) = changes(survey, plan, &mut tally);
+    let (sets, deletions) = changes(survey, plan, tally);
     let fresh = sets.iter().filter(|change| change.before.is_none()).count();
     let count = (survey.contents.variables.len() + fresh).saturating_sub(deletions.len());
     if let Some(most) = abilities.most_names.filter(|most| fresh > 0 && count > *most) {
         let platform = survey.open.provider.entry().display_name;
         let reason = format!("{platform} takes at most {most} names here, and there would be {count}.");
         tally.reason = Some(format!("{reason} Nothing was written."));
-        return Ok(tally);
+        return Ok(());
     }
     let ledger = survey.book.ledger();
     let mut push = Push { vaults, tenant, survey, plan, held, ledger, tally, waits: 0, silent: 0 };
+    let forgotten = push.survey.forgotten(Direction::Push);
+    if !push.remember(forgotten).await? {
+        push.tally.reason = Some(TAKEN_OVER.into());
+        return Ok(());
+    }
     push.run(batches(&abilities, sets, deletions)).await?;
-    push.apply().await?;
-    Ok(push.tally)
+    push.apply().await
 }
 
 /// What has to change: sets, and deletions. What the platform is known not to take fails at once.
@@ -109,7 +112,7 @@ struct Push<'a> {
     held: &'a mut Held,
     /// As it was before the first batch.
     ledger: Ledger,
-    tally: Tally,
+    tally: &'a mut Tally,
     waits: u32,
     silent: u32,
 }
@@ -117,15 +120,16 @@ struct Push<'a> {
 impl Push<'_> {
     async fn run(&mut self, mut batches: VecDeque<Vec<Change>>) -> Result<(), ApiError> {
         while let Some(batch) = batches.pop_front() {
-            let stop = match self.batch(&batch).await? {
+            let (stop, left) = match self.batch(&batch).await? {
                 Next::Done => continue,
                 Next::Again(some) => {
                     batches.push_front(some);
                     continue;
                 }
-                Next::Stop(reason) => reason,
+                Next::Stop(reason) => (reason, batch),
+                Next::StopAfter(reason) => (reason, Vec::new()),
             };
-            for change in batch.iter().chain(batches.iter().flatten()) {
+            for change in left.iter().chain(batches.iter().flatten()) {
                 self.fail(change, &stop);
             }
             return Ok(());
@@ -138,17 +142,21 @@ impl Push<'_> {
         if self.tally.created + self.tally.updated == 0 {
             return Ok(());
         }
-        let answer = {
-            let session = self.vaults.session(&self.survey.open);
-            self.survey.open.provider.apply(&session, &self.survey.place).await
-        };
-        match self.vaults.heard(self.tenant, &self.survey.open, answer).await {
-            Ok(()) => Ok(()),
-            Err(Obstacle::Api(error)) => Err(error),
-            Err(Obstacle::Trouble(trouble)) => {
-                self.tally.reason =
-                    Some(format!("The values are written but not yet in force: {}", sentence(&trouble)));
-                Ok(())
+        loop {
+            let answer = {
+                let session = self.vaults.session(&self.survey.open);
+                self.survey.open.provider.apply(&session, &self.survey.place).await
+            };
+            match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+                Ok(None) => {}
+                Ok(Some(())) => return Ok(()),
+                Err(Obstacle::Api(error)) => return Err(error),
+                Err(Obstacle::Trouble(trouble)) => {
+                    self.tally.left(&trouble);
+                    let reason = format!("The values are written but not yet in force: {}", sentence(&trouble));
+                    self.tally.reason = Some(reason);
+                    return Ok(());
+                }
             }
         }
     }
@@ -172,11 +180,14 @@ impl Push<'_> {
             return Ok(Next::Stop(TAKEN_OVER.into()));
         }
         let answer = {
-            let session = self.vaults.session(&self.survey.open);
+            // Once the lease has ended another run may write, and what is late would be written over it.
+            let left = self.held.left(self.vaults.platform.ids.now());
+            let session = self.vaults.session(&self.survey.open).lasting(left);
             self.survey.open.provider.write(&session, &self.survey.place, batch).await
         };
-        match self.vaults.heard(self.tenant, &self.survey.open, answer).await {
-            Ok(outcomes) => self.outcomes(batch, outcomes).await,
+        match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+            Ok(None) => Ok(Next::Again(batch.to_vec())),
+            Ok(Some(outcomes)) => self.outcomes(batch, outcomes).await,
             Err(Obstacle::Api(error)) => Err(error),
             Err(Obstacle::Trouble(trouble)) => self.refused(batch, &trouble).await,
         }
@@ -186,8 +197,11 @@ impl Push<'_> {
     async fn refused(&mut self, batch: &[Change], trouble: &Trouble) -> Result<Next, ApiError> {
         match trouble {
             Trouble::Wait { for_, .. } => {
-                let waited = self.wait(*for_).await;
-                Ok(if waited { Next::Again(batch.to_vec()) } else { Next::Stop(sentence(trouble)) })
+                if self.wait(*for_).await {
+                    return Ok(Next::Again(batch.to_vec()));
+                }
+                self.tally.left(trouble);
+                Ok(Next::Stop(sentence(trouble)))
             }
             Trouble::Unauthorized(_) => Ok(Next::Stop(sentence(trouble))),
             Trouble::Down(_) | Trouble::TimedOut(_) | Trouble::Unexpected(_) => {
@@ -212,11 +226,13 @@ impl Push<'_> {
 
     /// The platform tells of each name.
     async fn outcomes(&mut self, batch: &[Change], outcomes: Vec<Outcome>) -> Result<Next, ApiError> {
-        self.silent = 0;
+        let said_nothing = |outcome: &Outcome| outcome.result.as_ref().is_err_and(Trouble::is_silent);
+        self.silent = if outcomes.iter().all(said_nothing) { self.silent + 1 } else { 0 };
         let mut outcomes: BTreeMap<String, Result<Option<String>, Trouble>> =
             outcomes.into_iter().map(|outcome| (outcome.name, outcome.result)).collect();
         let (mut written, mut unknown, mut early) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut longest = None;
+        let (mut longest, mut without_token) = (None, Vec::new());
+        let (mut refused, mut last) = (None, None);
         for change in batch {
             let silent = || Err(Trouble::Unexpected("The platform did not say what became of it.".into()));
             match outcomes.remove(&change.name).unwrap_or_else(silent) {
@@ -229,11 +245,16 @@ impl Push<'_> {
                     longest = longest.max(Some((for_, platform)));
                     early.push(change.clone());
                 }
+                Err(trouble @ Trouble::Unauthorized(_)) => {
+                    without_token.push(change.clone());
+                    refused = Some(trouble);
+                }
                 Err(trouble) => {
-                    if matches!(trouble, Trouble::Down(_) | Trouble::TimedOut(_) | Trouble::Unexpected(_)) {
+                    if trouble.is_silent() {
                         unknown.push(change);
                     }
                     self.fail(change, &sentence(&trouble));
+                    last = Some(trouble);
                 }
             }
         }
@@ -241,13 +262,34 @@ impl Push<'_> {
         if !self.remember(written).await? {
             return Ok(Next::Stop(TAKEN_OVER.into()));
         }
+        if let Some(trouble) = refused {
+            without_token.extend(early);
+            return self.without_token(without_token, trouble).await;
+        }
+        if let Some(trouble) = last.filter(|_| self.silent >= MOST_SILENT) {
+            return Ok(Next::StopAfter(sentence(&trouble)));
+        }
         let Some((for_, platform)) = longest else { return Ok(Next::Done) };
         if self.wait(for_).await {
             return Ok(Next::Again(early));
         }
-        let reason = sentence(&Trouble::Wait { platform, for_ });
-        early.iter().for_each(|change| self.fail(change, &reason));
-        Ok(Next::Done)
+        let trouble = Trouble::Wait { platform, for_ };
+        self.tally.left(&trouble);
+        early.iter().for_each(|change| self.fail(change, &sentence(&trouble)));
+        Ok(Next::StopAfter(sentence(&trouble)))
+    }
+
+    /// The platform does not accept the token any more: these are written with a new one, if there is one.
+    async fn without_token(&mut self, left: Vec<Change>, trouble: Trouble) -> Result<Next, ApiError> {
+        let answer: Result<(), Trouble> = Err(trouble);
+        match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+            Ok(_) => Ok(Next::Again(left)),
+            Err(Obstacle::Api(error)) => Err(error),
+            Err(Obstacle::Trouble(trouble)) => {
+                left.iter().for_each(|change| self.fail(change, &sentence(&trouble)));
+                Ok(Next::StopAfter(sentence(&trouble)))
+            }
+        }
     }
 
     /// Waits, if that is short and there is time. False if not.
@@ -261,9 +303,9 @@ impl Push<'_> {
         true
     }
 
-    /// Entries that will be written again: of those names that the ledger has.
+    /// Entries that will be written again: of those names that the ledger has. What was to be deleted is gone or as it was.
     fn unsettled<'b>(&self, changes: impl Iterator<Item = &'b Change>) -> BTreeMap<String, Option<Entry>> {
-        let known = changes.filter_map(|change| {
+        let known = changes.filter(|change| change.value.is_some()).filter_map(|change| {
             let entry = self.ledger.get(&change.name)?;
             Some((change.name.clone(), Some(Entry { marker: Some(UNSETTLED.into()), ..entry.clone() })))
         });
@@ -296,4 +338,6 @@ enum Next {
     Again(Vec<Change>),
     /// Nothing: what is left, the batch included, fails for this reason.
     Stop(String),
+    /// Nothing: what is left after the batch fails for this reason.
+    StopAfter(String),
 }

@@ -11,6 +11,8 @@
 //!   then users and teams are forbidden.
 //! - A wrong token is 403 `forbidden` with `invalidToken`. 429 has `error.limit.reset`, and `Retry-After` not always.
 //! - The integration's install page knows `state` alone; the code comes back with `configurationId` and `teamId`.
+//! - A variable that is made with an installation's token is the installation's (`configurationId`). Deleting the
+//!   installation ends all its tokens and deletes its variables in every project.
 //!
 //! From reports alone: what `upsert` does to a record with more targets.
 
@@ -56,6 +58,8 @@ pub struct VercelToken {
     pub project: Option<String>,
     /// True if it may not write.
     pub read_only: bool,
+    /// The installation that it was given out for. What is made with it is the installation's.
+    pub installation: Option<String>,
 }
 
 /// A record of a project, its value included.
@@ -81,6 +85,8 @@ pub struct VercelRecord {
     pub updated_at: i64,
     /// `config` or `secret`, in newer records.
     pub visibility: Option<String>,
+    /// The installation that made it and takes it along when it goes.
+    pub installation: Option<String>,
 }
 
 impl VercelRecord {
@@ -121,7 +127,7 @@ impl VercelRecord {
         };
         let mut shown = json!({ "id": self.id, "key": self.key, "value": value, "type": self.kind,
             "decrypted": decrypted, "target": self.target, "gitBranch": self.git_branch, "comment": self.comment,
-            "configurationId": null, "createdAt": 1, "updatedAt": self.updated_at,
+            "configurationId": self.installation, "createdAt": 1, "updatedAt": self.updated_at,
             "customEnvironmentIds": self.custom });
         if let (Some(visibility), Some(shown)) = (&self.visibility, shown.as_object_mut()) {
             shown.insert("visibility".into(), json!(visibility));
@@ -272,6 +278,11 @@ impl Vercel {
         id
     }
 
+    /// Deletes a record as somebody else would.
+    pub fn remove(&self, project: &str, id: &str) {
+        self.change(project, |project| project.env.retain(|record| record.id != id));
+    }
+
     /// Changes a record's value as somebody else would.
     pub fn edit(&self, project: &str, id: &str, value: &str) {
         let tick = lock(&self.state).tick();
@@ -337,6 +348,11 @@ impl Vercel {
     /// What codes and tokens begin with from now on.
     pub fn mark(&self, mark: &str) {
         lock(&self.state).consent.mark(mark);
+    }
+
+    /// Removes an installation as its owner does at Vercel: with its tokens and with the variables that it made.
+    pub fn uninstall(&self, id: &str) {
+        lock(&self.state).uninstall(id);
     }
 
     /// The ids of the integrations' installations.
@@ -417,7 +433,12 @@ async fn token(Extracted(state): Extracted<Shared>, headers: HeaderMap, body: By
         return oauth_error(StatusCode::BAD_REQUEST, "invalid_grant");
     };
     let token = state.consent.given("vercel-token");
-    let reach = VercelToken { user: user.clone(), teams: team.iter().cloned().collect(), ..VercelToken::default() };
+    let reach = VercelToken {
+        user: user.clone(),
+        teams: team.iter().cloned().collect(),
+        installation: Some(installation.clone()),
+        ..VercelToken::default()
+    };
     state.tokens.insert(token.clone(), reach);
     let answer = json!({ "token_type": "Bearer", "access_token": token, "installation_id": installation,
         "user_id": user, "team_id": team });
@@ -503,20 +524,17 @@ impl State {
             }
             ("GET", ["v10", "projects"]) => Ok(self.list_projects(&token, &account, query)),
             ("DELETE", ["v1", "integrations", "configuration", id]) => {
-                let before = self.installations.len();
-                self.installations.retain(|(one, scope)| one != id || *scope != account);
-                if self.installations.len() == before {
+                if !self.installations.iter().any(|(one, scope)| one == id && *scope == account) {
                     return Err(not_found().into());
                 }
-                let given = bearer(headers).unwrap_or_default();
-                self.tokens.remove(given);
+                self.uninstall(id);
                 Ok(json_answer(StatusCode::NO_CONTENT, &Value::Null))
             }
             (_, [_, "projects", id, ..]) => {
                 let allowed = token.project.as_deref().is_none_or(|one| one == *id);
                 let found = self.projects.iter().position(|one| one.id == *id && one.account == account);
                 let project = found.filter(|_| allowed).ok_or_else(not_found)?;
-                self.of_project(project, method, path, query, &body)
+                self.of_project(project, method, path, query, (&body, token.installation.as_deref()))
             }
             _ => Err(not_found().into()),
         }
@@ -553,7 +571,7 @@ impl State {
         method: &Method,
         path: &[&str],
         query: &Map<String, Value>,
-        body: &Value,
+        (body, installation): (&Value, Option<&str>),
     ) -> Result<Response, Refused> {
         let Some(project) = self.projects.get(position).cloned() else { return Err(not_found().into()) };
         let env = &project.env;
@@ -569,7 +587,7 @@ impl State {
                 let record = env.iter().find(|record| record.id == *id).ok_or_else(not_found)?;
                 Ok(json_answer(StatusCode::OK, &record.shown(true)))
             }
-            ("POST", ["v10", _, _, "env"]) => self.create(position, flag(query, "upsert"), body),
+            ("POST", ["v10", _, _, "env"]) => self.create(position, flag(query, "upsert"), body, installation),
             ("PATCH", ["v9", _, _, "env", id]) => self.patch(position, id, body),
             ("DELETE", ["v9", _, _, "env", id]) => {
                 let record = env.iter().find(|record| record.id == *id).ok_or_else(not_found)?.shown(false);
@@ -610,13 +628,28 @@ impl State {
         json_answer(StatusCode::OK, &body)
     }
 
+    /// Removes an installation with its tokens and with the variables that it made.
+    fn uninstall(&mut self, id: &str) {
+        self.installations.retain(|(one, _)| one != id);
+        self.tokens.retain(|_, token| token.installation.as_deref() != Some(id));
+        for project in &mut self.projects {
+            project.env.retain(|record| record.installation.as_deref() != Some(id));
+        }
+    }
+
     fn delete(&mut self, position: usize, ids: &[String]) {
         if let Some(project) = self.projects.get_mut(position) {
             project.env.retain(|record| !ids.contains(&record.id));
         }
     }
 
-    fn create(&mut self, position: usize, upsert: bool, body: &Value) -> Result<Response, Refused> {
+    fn create(
+        &mut self,
+        position: usize,
+        upsert: bool,
+        body: &Value,
+        installation: Option<&str>,
+    ) -> Result<Response, Refused> {
         let wanted = match body {
             Value::Array(items) => items.clone(),
             one => vec![one.clone()],
@@ -655,7 +688,8 @@ impl State {
                     failed.push(failure(if same { "ENV_ALREADY_EXISTS" } else { "ENV_CONFLICT" }, &record));
                 }
                 (None, None) => {
-                    let record = VercelRecord { id, updated_at: tick, ..record };
+                    let installation = installation.map(str::to_owned);
+                    let record = VercelRecord { id, updated_at: tick, installation, ..record };
                     created.push(record.shown(true));
                     project.env.push(record);
                 }

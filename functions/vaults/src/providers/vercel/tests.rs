@@ -27,7 +27,8 @@ async fn start() -> (Fake, View) {
 /// What the platform promises as every other does.
 pub(in crate::providers) async fn row() -> Row {
     let (fake, view) = start().await;
-    let reads = VercelToken { user: "user_1".into(), teams: vec!["team_a".into()], read_only: true, project: None };
+    let reach = VercelToken { user: "user_1".into(), teams: vec!["team_a".into()], ..VercelToken::default() };
+    let reads = VercelToken { read_only: true, ..reach };
     fake.add_token(READER, reads);
     let (host, [sets, there, revokes]) = (fake.host.clone(), [(); 3].map(|()| fake.clone()));
     Row {
@@ -38,7 +39,8 @@ pub(in crate::providers) async fn row() -> Row {
         revoke: Box::new(move || revokes.revoke("token")),
         unknown_projects: &["prj_9", "../v2/user", "..", ""],
         unknown_environments: (&["qa"], &["production, preview, development, staging"]),
-        reserved: (Some("VERCEL_URL"), "VERCEL_ENV"),
+        reserved: (Some("VERCEL_URL"), Some("VERCEL_ENV")),
+        ordinary: "VERCELLI",
     }
 }
 
@@ -152,6 +154,18 @@ async fn one_environment_is_written_and_no_other() {
     view.of("staging").wrote(&[("CUSTOM", Some("newer")), ("STAGED", Some("1"))]).await;
     assert_eq!(fake.values("prj_1", "custom_1"), pairs(&[("CUSTOM", "newer"), ("STAGED", "1")]));
     assert_eq!(fake.values("prj_1", "production"), pairs(&production));
+}
+
+#[tokio::test]
+async fn a_custom_environment_is_parted_from_the_targets_that_it_shares_a_record_with() {
+    let (fake, view) = start().await;
+    for name in ["CHANGED", "DELETED"] {
+        let both = Fixed { custom: vec!["custom_1".into()], ..Fixed::of(name, "old", &["production"]) };
+        fake.add_record("prj_1", both);
+    }
+    view.of("staging").wrote(&[("CHANGED", Some("new")), ("DELETED", None)]).await;
+    assert_eq!(fake.values("prj_1", "custom_1"), pairs(&[("CHANGED", "new")]));
+    assert_eq!(fake.values("prj_1", "production"), pairs(&[("CHANGED", "old"), ("DELETED", "old")]));
 }
 
 #[tokio::test]
@@ -329,9 +343,13 @@ async fn an_account_is_connected_by_its_owners_consent() {
     let connected = view.with_token(disclose(&tokens.access));
     assert_eq!(Vercel.accounts(&connected.session()).await.unwrap()[0].id, "team_a");
     connected.wrote(&[("A", Some("1"))]).await;
-    assert!(Vercel.revoke(&client, &tokens, &view.egress).await.unwrap());
-    assert_eq!((fake.installations().len(), fake.knows(disclose(&tokens.access))), (0, false));
+    // Vercel would delete what was pushed with the installation, so it is not asked to.
+    let asked = fake.host.requests().len();
     assert!(!Vercel.revoke(&client, &tokens, &view.egress).await.unwrap());
+    assert_eq!((fake.host.requests().len(), fake.installations().len()), (asked, 1));
+    assert_eq!(fake.values("prj_1", "production"), pairs(&[("A", "1")]));
+    fake.uninstall(&fake.installations()[0]);
+    assert_eq!((fake.knows(disclose(&tokens.access)), fake.values("prj_1", "production")), (false, pairs(&[])));
     let nameless = Client { slug: None, ..client };
     assert!(Vercel.authorize_url(&nameless, &authorization, &view.egress).is_err());
 }
