@@ -158,8 +158,12 @@ pub(super) async fn tested(
 }
 
 fn refused(entry: &Entry, account: &Account, trouble: &Trouble) -> ApiError {
-    let place = match entry.fields().first() {
-        Some(field) => format!("credentials.{}", field.name),
+    let named = match trouble {
+        Trouble::InvalidField { field, .. } => Some(*field),
+        _ => entry.fields().first().map(|field| field.name),
+    };
+    let place = match named {
+        Some(field) => format!("credentials.{field}"),
         None if account.secret("xpub").is_some() => "xpub".to_owned(),
         None => "address".to_owned(),
     };

@@ -78,12 +78,12 @@ const FIELDS: &[Field] = &[
         "Shown once when the key is created, of the kind System generated (HMAC).",
     ),
     Field {
-        name: "pairs",
-        label: "Pairs",
-        help: "Pairs that you once traded and whose coins you no longer hold, such as BTC/USDT, ETH/EUR. Others are found.",
-        secret: false,
-        required: false,
-        choices: &[],
+        has_lines: true,
+        ..Field::optional(
+            "pairs",
+            "Pairs",
+            "Pairs that you once traded and whose coins you no longer hold, such as BTC/USDT, ETH/EUR. Others are found.",
+        )
     },
 ];
 
@@ -606,7 +606,7 @@ fn trouble(answer: &Answer) -> Trouble {
     match answer.json::<Refusal>().map(|refusal| refusal.code) {
         Some(-1021) => Trouble::ClockSkew(NAME),
         Some(-1022) => {
-            Trouble::InvalidCredentials("The secret key does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The secret key does not belong to this API key. Copy both again.")
         }
         Some(-2014 | -2008) => {
             Trouble::InvalidCredentials("Binance does not know this API key. It is mistyped or was deleted.".into())
@@ -703,7 +703,7 @@ mod tests {
         assert_eq!(checked.warnings.len(), 2);
         for wrong in [account("unknown", "s"), account("k", "wrong")] {
             let trouble = Binance.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
     }
 

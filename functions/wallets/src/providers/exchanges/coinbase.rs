@@ -58,7 +58,11 @@ pub static ENTRY: Entry = Entry {
 
 const FIELDS: &[Field] = &[
     Field::secret("apiKey", "Key name or id", "organizations/…/apiKeys/…, or the id alone, as in the downloaded file."),
-    Field::secret("apiSecret", "Private key", "From -----BEGIN EC PRIVATE KEY----- to the end, or one line of base64."),
+    Field::secret_lines(
+        "apiSecret",
+        "Private key",
+        "From -----BEGIN EC PRIVATE KEY----- to the end, or one line of base64.",
+    ),
 ];
 
 /// Coinbase's accounts.

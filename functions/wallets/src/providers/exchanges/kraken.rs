@@ -322,7 +322,7 @@ fn trouble(error: &str, now: Timestamp) -> Trouble {
             "Kraken does not know this API key: it is mistyped, was deleted or has run out. Make a new one.".into(),
         ),
         "EAPI:Invalid signature" => {
-            Trouble::InvalidCredentials("The private key does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The private key does not belong to this API key. Copy both again.")
         }
         "EGeneral:Permission denied" => Trouble::InsufficientPermissions(
             "The API key may not read the ledger, or not from this address. In Kraken's settings tick Query Ledger \
@@ -387,7 +387,7 @@ mod tests {
         assert!(matches!(trouble, Trouble::InsufficientPermissions(_)), "{trouble}");
         for wrong in [account("unknown", SECRET), account("k", "AAAA")] {
             let trouble = Kraken.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
     }
 
