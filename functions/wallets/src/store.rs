@@ -646,6 +646,74 @@ impl Integrations {
         Err(TableError::Contended.into())
     }
 
+    /// Writes what a test of the credential has found that could not be made when it was given, with `change`; where that
+    /// says false, nothing is written. The account's own name makes the integration the tenant's only one of it; where
+    /// another has it already, a warning names that one. False, and nothing is written, if the credential is of another
+    /// account than the history.
+    ///
+    /// # Errors
+    /// [`NotStored`]; nothing is written then, unless the table did not answer.
+    pub async fn learn(
+        &self,
+        tenant: &Tenant,
+        held: &mut Stored<Integration>,
+        checked: &Checked,
+        change: impl Fn(&mut Integration) -> bool,
+    ) -> Result<bool, NotStored> {
+        let key = Self::key(tenant, &held.record.wallet_id);
+        let mut is_taken = false;
+        for attempt in 0..TRIES {
+            let mut after = held.record.clone();
+            if !change(&mut after) {
+                return Err(NotStored::Stopped);
+            }
+            after.is_contract = checked.is_contract;
+            after.warnings.clone_from(&checked.warnings);
+            let mut transaction = self.table.transaction();
+            let own = account_hash(held.record.source.as_deref().unwrap_or_default(), checked);
+            match (&held.record.account_identity, own) {
+                (Some(before), Some(own)) if *before != own => return Ok(false),
+                (None, Some(own)) if is_taken => {
+                    let holder = self.holder(tenant, &own).await?;
+                    let holder = holder.map_or_else(|| "another integration".to_owned(), |id| id.to_string());
+                    after.warnings.push(format!(
+                        "This account is connected already, as {holder}, and its history is in both. Delete one of them."
+                    ));
+                    transaction.replace(&key, &after, held.version)?;
+                }
+                (None, Some(own)) => {
+                    let is_new = !after.identities.contains(&own);
+                    after.identities.extend(is_new.then(|| own.clone()));
+                    after.account_identity = Some(own.clone());
+                    transaction.replace(&key, &after, held.version)?;
+                    if is_new {
+                        let holder = Identity { wallet_id: after.wallet_id.clone() };
+                        transaction.create(&keys::identity(tenant, GROUP, &own), &holder)?;
+                    }
+                }
+                _ => transaction.replace(&key, &after, held.version)?,
+            }
+            let unmet = match self.table.commit(transaction).await {
+                Ok(()) => {
+                    *held = Stored { record: after, version: held.version.saturating_add(1) };
+                    return Ok(true);
+                }
+                Err(Uncommitted::Conditions(unmet)) => unmet,
+                Err(Uncommitted::Table(error)) => return Err(error.into()),
+            };
+            if unmet.contains(&0) {
+                *held = match self.table.get(&key).await {
+                    Ok(stored) => stored,
+                    Err(TableError::Missing) => return Err(NotStored::Stopped),
+                    Err(error) => return Err(error.into()),
+                };
+                self.table.pause(attempt).await;
+            }
+            is_taken |= unmet.contains(&1);
+        }
+        Err(TableError::Contended.into())
+    }
+
     /// So many records are stored at once; the integration and its state are written with them.
     pub const AT_ONCE: usize = Transaction::MOST - 2;
 
@@ -669,11 +737,16 @@ impl Integrations {
 fn identities_of(source: &str, account: &Account, checked: &Checked) -> (Vec<String>, Option<String>) {
     let mut identities: Vec<String> =
         account.identities.iter().map(|identity| identity_hash(source, identity)).collect();
-    let own = checked.account_id.as_ref().map(|id| identity_hash(source, &format!("account:{id}")));
+    let own = account_hash(source, checked);
     identities.extend(own.clone());
     identities.sort_unstable();
     identities.dedup();
     (identities, own)
+}
+
+/// The hash of the provider's own name for an account.
+fn account_hash(source: &str, checked: &Checked) -> Option<String> {
+    checked.account_id.as_ref().map(|id| identity_hash(source, &format!("account:{id}")))
 }
 
 /// The source that an integration is asked from.

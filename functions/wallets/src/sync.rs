@@ -19,8 +19,9 @@
 //! and the one that it was fetching. A store that fails drops the fetch; what goes wrong with a fetch is dealt with when
 //! the page before is stored.
 //!
-//! What only the owner can put right ends a sync at once, and leaves the history. Anything else puts it off, longer each
-//! time; after a few setbacks in a row it ends too, keeps its place, and is tried again hours later.
+//! What only the owner can put right ends a sync at once, and leaves the history; a credential that is good but lacks
+//! something is tried again hours later, a wrong one never. Anything else puts a sync off, longer each time; after a few
+//! setbacks in a row it ends too, keeps its place, and is tried again hours later.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -55,11 +56,14 @@ const ENOUGH: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(45);
 /// The schedule fires this often.
 const TICK: SignedDuration = SignedDuration::from_mins(1);
+/// How long is waited before leases that are still held are looked at again: until the first one ends, within these.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// A provider that asks for no more is waited for with the lease in hand, so many times in a row.
 const WAITED_FOR: Duration = Duration::from_secs(5);
 const MOST_WAITS: u32 = 5;
-/// A provider that asks for more is asked again after this all the same.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+/// A provider that asks for more is asked again after this all the same: the longest ban that there is, Binance's.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(72);
 /// An integration is synced again so long after it was.
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// One that failed through no fault of its owner is tried again after this.
@@ -162,8 +166,8 @@ impl SyncJob {
         Ok(due)
     }
 
-    /// True if any lease ends by `horizon`.
-    async fn any_leased(&self, horizon: Timestamp) -> Result<bool, JobError> {
+    /// When the first of the leases ends that end by `horizon`.
+    async fn first_lease(&self, horizon: Timestamp) -> Result<Option<Timestamp>, JobError> {
         let due = self.due(horizon).await?;
         let keys: Vec<Key> = due
             .iter()
@@ -173,7 +177,7 @@ impl SyncJob {
             })
             .collect();
         let integrations = self.platform().table.get_several::<Integration>(&keys).await?;
-        Ok(integrations.iter().any(|one| one.sync.leased_until.is_some()))
+        Ok(integrations.iter().filter_map(|one| one.sync.leased_until).min())
     }
 
     /// Works on these, several at a time; gives those that failed, and why the last of them did.
@@ -228,12 +232,15 @@ impl SyncJob {
         let give_up = Instant::now() + TICK.unsigned_abs();
         loop {
             let may_wait = Instant::now() < give_up && deadline::left().is_none_or(|left| left > ENOUGH);
-            if !may_wait || !self.any_leased(horizon).await? {
+            if !may_wait {
                 return Ok(());
             }
-            let due = self.due(self.platform().ids.now()).await?;
+            let Some(lease_ends) = self.first_lease(horizon).await? else { return Ok(()) };
+            let now = self.platform().ids.now();
+            let due = self.due(now).await?;
             if due.is_empty() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                let left = Duration::try_from(lease_ends.duration_since(now)).unwrap_or_default();
+                tokio::time::sleep(left.clamp(SHORTEST_LOOK, LONGEST_LOOK)).await;
             } else {
                 self.work(due, None, tally).await?;
             }
@@ -340,6 +347,11 @@ impl<'a> Worker<'a> {
             Err(trouble) => return self.troubled(&trouble, None).await,
         };
         let mut state = self.state(&integration).await?;
+        if !integration.is_judged()
+            && let Err(trouble) = self.judge(source, &account, &mut state).await?
+        {
+            return self.troubled(&trouble, Some(&state)).await;
+        }
         // Fetched, and not stored yet.
         let mut page: Option<Fetched> = None;
         let mut waits = 0;
@@ -356,10 +368,13 @@ impl<'a> Worker<'a> {
             if has_ended {
                 return Ok(Left::Completed);
             }
-            let Some((fetched, tempo)) = fetched else {
+            let Some((fetched, tempo, warnings)) = fetched else {
                 return self.put_off(None, self.now(), &state).await;
             };
             state.tempo = tempo;
+            for warning in warnings {
+                self.change(None, |one| one.warn(self.fence, warning)).await?;
+            }
             match fetched {
                 Ok(fetched) => (page, waits) = (Some(fetched), 0),
                 Err(Trouble::Wait { for_, .. }) if for_ <= WAITED_FOR && waits < MOST_WAITS => {
@@ -371,17 +386,42 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Asks for the page after `state`; gives it with how time is kept with the provider from then on.
+    /// Tests a credential that could not be tested when it was given. Trouble that says nothing of it leaves it so.
+    async fn judge(
+        &self,
+        source: &dyn Source,
+        account: &Account,
+        state: &mut SyncState,
+    ) -> Result<Result<(), Trouble>, NotStored> {
+        let outside = Outside::new(&self.wallets.platform, state.tempo.clone()).holding(self);
+        let checked = providers::check(source, account, &outside).await;
+        state.tempo = outside.tempo();
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(trouble) if trouble.is_final() || trouble == Trouble::Interrupted => return Ok(Err(trouble)),
+            Err(_) => return Ok(Ok(())),
+        };
+        let mut held = self.held.lock().await;
+        let renew = |one: &mut Integration| one.renew_sync(self.fence, self.now());
+        let is_same = self.wallets.integrations.learn(self.tenant, &mut held, &checked, renew).await?;
+        self.lease_ends.send_replace(held.record.sync.leased_until);
+        let another = "The credentials that were given last are of another account, whose history must not be mixed with this \
+            one's. Give those of this account, and connect the other as an integration of its own.";
+        Ok(if is_same { Ok(()) } else { Err(Trouble::InvalidCredentials(another.into())) })
+    }
+
+    /// Asks for the page after `state`; gives it with how time is kept with the provider from then on, and what the owner
+    /// is to be told.
     async fn fetch(
         &self,
         source: &dyn Source,
         account: &Account,
         state: &SyncState,
-    ) -> (Result<Fetched, Trouble>, Tempo) {
+    ) -> (Result<Fetched, Trouble>, Tempo, Vec<&'static str>) {
         let outside = Outside::new(&self.wallets.platform, state.tempo.clone()).holding(self);
         let cursor = state.cursor.as_deref().map(Cursor::stored);
         let fetched = providers::page(source, account, cursor.as_ref(), &outside).await;
-        (fetched, outside.tempo())
+        (fetched, outside.tempo(), outside.warnings())
     }
 
     /// Whom to ask, and as whom.
@@ -475,7 +515,9 @@ impl<'a> Worker<'a> {
         let message = trouble.to_string();
         tracing::info!(group = GROUP, tenant = self.tenant.as_str(), setbacks, trouble = message, "a sync met trouble");
         if trouble.is_final() {
-            self.change(state, |one| one.fail_sync(self.fence, message.clone(), None)).await?;
+            // What a good credential lacks, its owner may add at the provider, and nobody tells us.
+            let later = (!trouble.is_invalid()).then(|| self.after(LATER));
+            self.change(state, |one| one.fail_sync(self.fence, message.clone(), later)).await?;
             return Ok(Left::Failed);
         }
         let later = match trouble {

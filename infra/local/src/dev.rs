@@ -159,6 +159,11 @@ impl Sandbox {
 
 /// Points egress at the fakes.
 pub fn redirect(egress: &mut EgressConfig, fakes: &Fakes) {
+    for (name, key) in fakes.operator_keys() {
+        if let Some(upstream) = Upstream::named(name).filter(|upstream| !egress.endpoints.contains_key(upstream)) {
+            egress.keys.entry(upstream).or_insert_with(|| key.into());
+        }
+    }
     for (name, url) in fakes.endpoints() {
         if let (Some(upstream), Ok(url)) = (Upstream::named(name), Url::parse(&url)) {
             egress.endpoints.entry(upstream).or_insert(url);

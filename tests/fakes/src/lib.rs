@@ -237,6 +237,12 @@ impl Fakes {
         endpoints
     }
 
+    /// Upstream names and the operator's keys with those fakes that answer nobody without one.
+    #[must_use]
+    pub fn operator_keys(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("BLOCKSCOUT", Blockscout::KEY)]
+    }
+
     /// `host:port` of the fakes that users address by URL, which an egress guard must let through.
     #[must_use]
     pub fn user_addresses(&self) -> Vec<String> {

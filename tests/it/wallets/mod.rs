@@ -9,6 +9,7 @@ mod credentials;
 mod faults;
 mod fixtures;
 mod import_csv;
+mod late_check;
 mod list_integrations;
 mod list_providers;
 mod providers;

@@ -70,7 +70,7 @@ async fn from_key_to_removal(exchange: Exchange) {
     let mut wrong = body.clone();
     wrong["credentials"]["apiSecret"] = ANOTHER.into();
     let refused = wallets.post("/v1/integrations", &wrong).await.expect(400);
-    assert_eq!(refused["details"][0]["path"], "credentials.apiKey", "{refused}");
+    assert_eq!(refused["details"][0]["path"], "credentials.apiSecret", "{refused}");
     let reason = refused["details"][0]["message"].as_str().unwrap();
     assert!(reason.contains("does not belong to this API key"), "{reason}");
 

@@ -238,6 +238,8 @@ impl TestApp {
         environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
         let fakes = self.fakes.endpoints().into_iter();
         environment.extend(fakes.map(|(upstream, url)| (format!("CAUSEWAY_ENDPOINT_{upstream}"), url)));
+        let keys = self.fakes.operator_keys().into_iter();
+        environment.extend(keys.map(|(upstream, key)| (format!("CAUSEWAY_{upstream}_API_KEY"), key.to_owned())));
         environment
     }
 

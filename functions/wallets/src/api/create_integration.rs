@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::wire::Detail;
 use crate::Wallets;
-use crate::model::Tempo;
+use crate::model::{Tempo, UNTESTED};
 use crate::providers::{self, Account, Checked, Entry, Given, Outside, Source, Trouble};
 use crate::store::NewIntegration;
 
@@ -148,8 +148,8 @@ pub(super) async fn tested(
         Err(trouble) => {
             tracing::info!(provider = entry.id, %trouble, "a credential could not be judged");
             let warning = match trouble {
-                Trouble::Interrupted => "The credential could not be tested in time.".to_owned(),
-                trouble => format!("The credential could not be tested: {trouble}"),
+                Trouble::Interrupted => format!("{UNTESTED} in time."),
+                trouble => format!("{UNTESTED}: {trouble}"),
             };
             Checked { warnings: vec![warning], ..Checked::default() }
         }
@@ -158,8 +158,12 @@ pub(super) async fn tested(
 }
 
 fn refused(entry: &Entry, account: &Account, trouble: &Trouble) -> ApiError {
-    let place = match entry.fields().first() {
-        Some(field) => format!("credentials.{}", field.name),
+    let named = match trouble {
+        Trouble::InvalidField { field, .. } => Some(*field),
+        _ => entry.fields().first().map(|field| field.name),
+    };
+    let place = match named {
+        Some(field) => format!("credentials.{field}"),
         None if account.secret("xpub").is_some() => "xpub".to_owned(),
         None => "address".to_owned(),
     };

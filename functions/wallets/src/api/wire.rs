@@ -110,8 +110,9 @@ impl Detail {
 }
 
 /// What to do about a file that is too large.
-const TOO_LARGE: &str = "The file is larger than 6 MB. Split it: give each part the header line of the whole, import the first \
-    part, and import the others with the walletId of its answer. Rows that are in two parts are counted once.";
+const TOO_LARGE: &str = "The file is larger than 4.5 MB. Split it, not between rows of the same second: give each part the \
+    header line of the whole, import the first part, and import the others with the walletId of its answer. Rows that are in \
+    two parts are counted once.";
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::events::{Told, market};
 use super::table::{Column, Problem, Row};
 use super::{Found, Layout, Left, Reader};
-use crate::model::Amount;
-use crate::providers::exchanges::kraken::{ENTRY, record_kind};
+use crate::model::{Amount, RecordKind};
+use crate::providers::exchanges::kraken::{self, ENTRY, record_kind};
 use crate::providers::exchanges::legs::{Leg, event};
 
 const TXID: Column = &["txid"];
@@ -60,6 +60,10 @@ struct Event {
     broken: Option<u64>,
 }
 
+fn kind(row: &Row<'_>) -> RecordKind {
+    record_kind(&row.text(TYPE).to_lowercase(), &row.text(SUBTYPE).to_lowercase())
+}
+
 fn leg(row: &Row<'_>, reference: &str) -> Result<Leg, Problem> {
     let (amount, fee) = (row.number(AMOUNT)?, row.number(FEE)?);
     for (column, number) in [(AMOUNT, &amount), (FEE, &fee)] {
@@ -69,7 +73,7 @@ fn leg(row: &Row<'_>, reference: &str) -> Result<Leg, Problem> {
     }
     Ok(Leg {
         reference: reference.to_owned(),
-        kind: record_kind(&row.text(TYPE).to_lowercase(), &row.text(SUBTYPE).to_lowercase()),
+        kind: kind(row),
         time: row.time(TIME)?,
         asset: row.asset(ASSET)?,
         amount,
@@ -82,7 +86,10 @@ impl Reader for Events {
         if row.text(TXID).is_empty() {
             return Err(Left::Skipped);
         }
-        let reference = row.line_of(REFID)?;
+        let mut reference = row.line_of(REFID)?;
+        if let Ok(amount) = row.number(AMOUNT) {
+            reference = kraken::reference(kind(row), &amount, &reference, row.text(TXID));
+        }
         let event = self.by_reference.entry(reference.clone()).or_insert_with(|| {
             self.order.push(reference.clone());
             Event::default()
@@ -108,8 +115,10 @@ impl Reader for Events {
                 continue;
             }
             legs.sort_by_key(|leg| leg.time);
-            match event(reference, &legs) {
-                Some(record) => found.told.push(Told { record, apart: String::new() }),
+            match event(&reference, &legs) {
+                Some(records) => {
+                    found.told.extend(records.into_iter().map(|record| Told { record, apart: String::new() }));
+                }
                 None => found.reject_others(&lines, None),
             }
         }
@@ -180,6 +189,21 @@ mod tests {
              line 7, -: the row is part of an event whose row on line 8 cannot be read\n\
              line 8, amount: \"few\" is not a number\n\
              kraken_ledgers: 7 rows, 1 skipped, 0 repeated\n"
+        );
+    }
+
+    #[test]
+    fn a_withdrawal_that_failed_is_given_back() {
+        let import = read(
+            "txid,refid,time,type,subtype,aclass,asset,amount,fee,balance\n\
+             LB1,FT1,2023-01-01 12:00:00,withdrawal,,currency,ZEUR,-4.9100,0.0900,0.004\n\
+             LB2,FT1,2023-01-01 12:01:00,withdrawal,,currency,ZEUR,4.9100,-0.0900,5.004\n",
+        );
+        assert_eq!(
+            shown(&import),
+            "2023-01-01T12:00:00Z withdrawal FT1 | 4.91 ZEUR | - | 0.09 ZEUR | -\n\
+             2023-01-01T12:01:00Z withdrawal FT1/LB2 | - | 5 ZEUR | - | -\n\
+             kraken_ledgers: 2 rows, 0 skipped, 0 repeated\n"
         );
     }
 

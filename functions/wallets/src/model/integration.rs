@@ -110,7 +110,16 @@ pub struct Integration {
     pub importing: Option<Importing>,
 }
 
+/// How the warning begins that stands in place of a credential's test.
+pub const UNTESTED: &str = "The credential could not be tested";
+
 impl Integration {
+    /// False while a warning says that its credential could not be tested.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        !self.warnings.iter().any(|warning| warning.starts_with(UNTESTED))
+    }
+
     /// What it is called: its alias, or its provider's name.
     #[must_use]
     pub fn shown_name(&self) -> &str {

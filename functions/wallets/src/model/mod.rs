@@ -9,7 +9,7 @@ mod taxonomy;
 mod tempo;
 
 pub use importing::{Claimed, INTERRUPTED, Importing};
-pub use integration::{Integration, SecretPart, Slim, WalletId};
+pub use integration::{Integration, SecretPart, Slim, UNTESTED, WalletId};
 pub use record::{Amount, Quantity, Record, RecordKind};
 pub use search::Search;
 pub use sync::{LEASE, Mode, Status, Step, Sync, ends_soon};

@@ -20,7 +20,6 @@ use super::Slim;
 /// A mistyped word has at least so many letters; any two letters are like any other two.
 const LEAST_FOR_TYPOS: usize = 3;
 const LEAST_IN_CODES: usize = 8;
-const MOST_WORDS: usize = 16;
 
 /// What is searched for.
 #[derive(Debug)]
@@ -76,7 +75,7 @@ impl Search {
     pub fn of(text: &str) -> Option<Self> {
         // The dots of a shortened address stand for whatever is between.
         let text = text.replace("...", "").replace('…', "");
-        let words: Vec<Word> = text.split_whitespace().take(MOST_WORDS).map(Word::new).collect();
+        let words: Vec<Word> = text.split_whitespace().map(Word::new).collect();
         (!words.is_empty()).then(|| Self { words, scratch: Scratch::default() })
     }
 
@@ -280,7 +279,7 @@ mod tests {
             let codes = codes.into_iter().flatten().map(|code| (code, true));
             let all: Vec<(&str, bool)> = texts.chain(codes).collect();
             let mut best = |word| all.iter().filter_map(|(text, is_code)| best_of(word, text, *is_code)).max();
-            let best: Option<Vec<Match>> = searched.split_whitespace().take(MOST_WORDS).map(&mut best).collect();
+            let best: Option<Vec<Match>> = searched.split_whitespace().map(&mut best).collect();
             if let Some(best) = best {
                 let weakest = best.iter().map(|one| one.kind()).min();
                 let kinds: u64 = best.iter().map(|one| u64::from(one.kind())).sum();
@@ -365,6 +364,13 @@ mod tests {
         ] {
             assert_eq!(found(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn every_word_counts_however_many_there_are() {
+        let many = "main trading account binance ".repeat(8);
+        assert_eq!(found(&many), ["Main Trading Account"]);
+        assert!(found(&format!("{many} zzzz")).is_empty());
     }
 
     #[test]

@@ -111,6 +111,12 @@ impl Sync {
         }
     }
 
+    /// What a sync that nobody asks for brings after this one: what is new, unless this one was to bring everything and has
+    /// brought nothing.
+    fn mode_to_come(&self) -> Mode {
+        if self.started { Mode::Latest } else { self.mode }
+    }
+
     fn begin(&mut self, mode: Mode) {
         *self = Self { due_at: self.due_at, leased_until: self.leased_until, fence: self.fence, ..Self::never() };
         self.mode = mode;
@@ -153,7 +159,7 @@ impl Integration {
     pub fn restart_sync(&mut self, now: Timestamp) {
         if self.step(Step::Restart) {
             let fence = self.sync.fence.saturating_add(1);
-            self.sync.begin(Mode::Latest);
+            self.sync.begin(self.sync.mode_to_come());
             self.sync = Sync { due_at: Some(now), leased_until: None, fence, ..self.sync.clone() };
             self.message = None;
         }
@@ -168,7 +174,7 @@ impl Integration {
             return None;
         }
         if !matches!(self.status, Status::Queued | Status::Ongoing) {
-            self.sync.begin(Mode::Latest);
+            self.sync.begin(self.sync.mode_to_come());
         }
         if !self.step(Step::Claim) {
             return None;
@@ -208,6 +214,15 @@ impl Integration {
         let held = self.renew_sync(fence, now);
         if held {
             self.total_transactions = self.total_transactions.saturating_add(stored);
+        }
+        held
+    }
+
+    /// Adds a warning for its owner. False if it was taken over.
+    pub fn warn(&mut self, fence: u64, warning: &str) -> bool {
+        let held = self.is_held_by(fence);
+        if held && !self.warnings.iter().any(|known| known == warning) {
+            self.warnings.push(warning.to_owned());
         }
         held
     }
@@ -374,6 +389,27 @@ pub(super) mod tests {
             (Status::Queued, Mode::FromStart, 0, &None)
         );
         assert!(one.claim_sync(at(6)).is_some());
+    }
+
+    #[test]
+    fn a_whole_reading_that_brought_nothing_is_still_wanted() {
+        for interrupt in [
+            (|one, fence| assert!(one.fail_sync(fence, "down".into(), Some(at(60))))) as fn(&mut Integration, u64),
+            |one, _| one.restart_sync(at(60)),
+        ] {
+            let mut one = integration();
+            let fence = one.claim_sync(at(0)).unwrap();
+            assert!(one.end_page(fence, 7, None, at(1)) && one.finish_sync(fence, at(2), at(3_600)));
+            one.request_sync(Mode::FromStart, at(10));
+            let fence = one.claim_sync(at(10)).unwrap();
+            interrupt(&mut one, fence);
+            let fence = one.claim_sync(at(60)).unwrap();
+            assert_eq!(one.sync.mode, Mode::FromStart);
+            assert!(one.end_page(fence, 7, None, at(61)));
+            interrupt(&mut one, fence);
+            assert!(one.claim_sync(at(62)).is_some());
+            assert_eq!(one.sync.mode, Mode::Latest, "it has its place by now");
+        }
     }
 
     #[test]

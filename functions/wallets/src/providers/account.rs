@@ -23,13 +23,27 @@ pub struct Field {
     pub required: bool,
     /// What it may be; empty if it may be anything.
     pub choices: &'static [&'static str],
+    /// True if it may have several lines, as a private key in PEM has.
+    pub has_lines: bool,
 }
 
 impl Field {
     /// A required field that must not be seen.
     #[must_use]
     pub const fn secret(name: &'static str, label: &'static str, help: &'static str) -> Self {
-        Self { name, label, help, secret: true, required: true, choices: &[] }
+        Self { name, label, help, secret: true, required: true, choices: &[], has_lines: false }
+    }
+
+    /// The same, and it may have several lines.
+    #[must_use]
+    pub const fn secret_lines(name: &'static str, label: &'static str, help: &'static str) -> Self {
+        Self { has_lines: true, ..Self::secret(name, label, help) }
+    }
+
+    /// An optional field that may be seen and be anything.
+    #[must_use]
+    pub const fn optional(name: &'static str, label: &'static str, help: &'static str) -> Self {
+        Self { secret: false, required: false, ..Self::secret(name, label, help) }
     }
 
     /// An optional field that may be seen and is one of these; the first stands where it is left out.
@@ -40,23 +54,27 @@ impl Field {
         choices: &'static [&'static str],
         help: &'static str,
     ) -> Self {
-        Self { name, label, help, secret: false, required: false, choices }
+        Self { choices, ..Self::optional(name, label, help) }
     }
 
     fn accepted(&self) -> String {
-        if self.choices.is_empty() {
-            format!("text of 1 to {LONGEST} characters")
-        } else {
-            format!("one of {}", self.choices.join(", "))
+        match self.choices {
+            [] if self.has_lines => format!("text of 1 to {LONGEST} characters"),
+            [] => format!("1 to {LONGEST} letters, digits and signs of ASCII on one line"),
+            choices => format!("one of {}", choices.join(", ")),
         }
     }
 
     /// Reads a value, without a word about the value itself: it may be secret.
     fn read(&self, value: &Value) -> Option<String> {
-        // A private key in PEM has several lines, and a form may send them as `\n`.
-        let text = value.as_str()?.trim().replace("\\n", "\n");
+        let text = value.as_str()?.trim();
+        // A form may send the lines of a private key as `\n`.
+        let text = if self.has_lines { text.replace("\\n", "\n") } else { text.to_owned() };
+        // What no provider's key has would be refused on the way out, with every request: by a header, or a firewall.
+        let may_have =
+            |c: char| c.is_ascii_graphic() || c == ' ' || (self.has_lines && matches!(c, '\n' | '\r' | '\t'));
         let fits = (1..=LONGEST).contains(&text.chars().count())
-            && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r'))
+            && text.chars().all(may_have)
             && (self.choices.is_empty() || self.choices.contains(&text.as_str()));
         fits.then_some(text)
     }
@@ -65,7 +83,7 @@ impl Field {
 const LONGEST: usize = 4_096;
 
 /// What a request gives to say which account is meant, before a source has read it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Given {
     /// `credentials`: an object.
     pub credentials: Map<String, Value>,
@@ -75,6 +93,17 @@ pub struct Given {
     pub xpub: Option<SecretString>,
     /// `chains`, or all of the provider's if none are named: CAIP-2, such as `eip155:1`.
     pub chains: Vec<String>,
+}
+
+/// Credentials must not be seen.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given")
+            .field("credentials", &self.credentials.keys().collect::<Vec<_>>())
+            .field("address", &self.address)
+            .field("chains", &self.chains)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Given {
@@ -226,7 +255,7 @@ mod tests {
 
     const FIELDS: &[Field] = &[
         Field::secret("apiKey", "API key", ""),
-        Field::secret("apiSecret", "Secret", ""),
+        Field::secret_lines("apiSecret", "Secret", ""),
         Field::choice("region", "Region", &["global", "eu"], ""),
     ];
 
@@ -253,6 +282,20 @@ mod tests {
         assert_eq!(again.secret("apiSecret").unwrap().expose_secret(), "a\nb");
         assert_eq!(again.setting("region"), Some("eu"));
         assert!(!format!("{account:?} {again:?} {document:?}").contains("k3y"));
+        let given = given(json!({ "apiKey": "k3y" }));
+        assert_eq!(format!("{given:?}"), r#"Given { credentials: ["apiKey"], address: None, chains: [], .. }"#);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_named() {
+        for wrong in ["KEY\nSECRET", "KEY\r\nSECRET", "kéy", "k\u{200b}ey", "k\tey", "key\u{7f}"] {
+            let problems = given(json!({ "apiKey": wrong, "apiSecret": "s" })).credentials(FIELDS).unwrap_err();
+            assert_eq!((problems.len(), problems[0].field.as_str()), (1, "credentials.apiKey"), "{wrong:?}");
+            assert!(!problems[0].message.contains("SECRET"));
+        }
+        let spoken = given(json!({ "apiKey": " \\new words, and signs: ~!\"'% ", "apiSecret": "a\nb" }));
+        let account = spoken.credentials(FIELDS).unwrap();
+        assert_eq!(account.secret("apiKey").unwrap().expose_secret(), "\\new words, and signs: ~!\"'%");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct Outside<'a> {
     platform: &'a Platform,
     lease: Option<&'a dyn Lease>,
     tempo: Mutex<Tempo>,
+    warnings: Mutex<Vec<&'static str>>,
 }
 
 impl std::fmt::Debug for Outside<'_> {
@@ -47,7 +48,7 @@ impl<'a> Outside<'a> {
     /// The world as an account with this `tempo` sees it.
     #[must_use]
     pub fn new(platform: &'a Platform, tempo: Tempo) -> Self {
-        Self { platform, lease: None, tempo: Mutex::new(tempo) }
+        Self { platform, lease: None, tempo: Mutex::new(tempo), warnings: Mutex::default() }
     }
 
     /// The same, and the lease is renewed along the way.
@@ -99,6 +100,20 @@ impl<'a> Outside<'a> {
     /// Remembers `value` under `name`.
     pub fn set_note(&self, name: &str, value: impl Into<String>) {
         self.tempo_mut().notes.insert(name.to_owned(), value.into());
+    }
+
+    /// Tells the wallet's owner something that does not keep the history from going on.
+    pub fn warn(&self, warning: &'static str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// What the owner is to be told.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Unpredictable bytes, in hexadecimal.

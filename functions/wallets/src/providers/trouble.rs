@@ -11,6 +11,14 @@ pub enum Trouble {
     /// The credential is wrong, or was revoked.
     #[error("{0}")]
     InvalidCredentials(String),
+    /// One field of the credential is wrong, and the provider says which.
+    #[error("{message}")]
+    InvalidField {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The credential is good but may not read what is needed.
     #[error("{0}")]
     InsufficientPermissions(String),
@@ -54,19 +62,29 @@ impl Trouble {
     #[must_use]
     pub fn verdict(&self) -> &'static str {
         match self {
-            Self::InvalidCredentials(_) | Self::Expired(_) => "invalid",
+            Self::InvalidCredentials(_) | Self::InvalidField { .. } | Self::Expired(_) => "invalid",
             Self::InsufficientPermissions(_) | Self::IpNotAllowed(_) => "limited",
             _ => "inconclusive",
         }
     }
 
-    /// True for what only the wallet's owner can put right, so that trying again is of no use.
+    /// A field that is wrong by itself: the secret that does not belong to the key, or the passphrase.
+    #[must_use]
+    pub fn of_field(field: &'static str, message: &str) -> Self {
+        Self::InvalidField { field, message: message.to_owned() }
+    }
+
+    /// True for what only the wallet's owner can put right, so that trying again soon is of no use.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::InvalidCredentials(_) | Self::InsufficientPermissions(_) | Self::IpNotAllowed(_) | Self::Expired(_)
-        )
+        self.is_invalid() || matches!(self, Self::InsufficientPermissions(_) | Self::IpNotAllowed(_))
+    }
+
+    /// True if the credential is good for nothing any more, so that another one is needed. What a good one lacks its owner
+    /// may add at the provider, without a word to us.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::InvalidCredentials(_) | Self::InvalidField { .. } | Self::Expired(_))
     }
 
     /// For an answer that says nothing of the credential: throttling, the provider's own trouble, something in between.

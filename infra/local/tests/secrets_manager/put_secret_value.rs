@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_secretsmanager::primitives::Blob;
 
-use crate::emulator::{Emulator, assert_code, assert_refused, token};
+use crate::emulator::{DAY, Emulator, assert_code, assert_refused, token};
 
 #[tokio::test]
 async fn refuses_an_unknown_secret() {

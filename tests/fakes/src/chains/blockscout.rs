@@ -9,7 +9,7 @@
 //! - Version 11 knows nothing of an address without a history (404); version 12 answers empty lists.
 //! - Transactions that wait are in the list, without a block.
 //! - Internal transactions that move nothing, and delegated calls, are in the list too.
-//! - The key is `apikey` in the query or a bearer token. Whether one is needed changes; [`Blockscout::require_key`] says.
+//! - The key is `apikey` in the query or a bearer token. Nobody is answered without one, on the free plan neither.
 //! - 429 tells in `x-ratelimit-reset` how many milliseconds to wait.
 
 use std::io;
@@ -44,18 +44,22 @@ type Shared = Arc<Mutex<State>>;
 #[derive(Debug)]
 struct State {
     ledger: Ledger,
-    key: Option<String>,
+    key: String,
     version: u32,
     throttle: Throttle,
 }
 
 impl Blockscout {
-    /// Starts version 12 over a ledger; no key is needed.
+    /// The key that is taken unless another one is set.
+    pub const KEY: &'static str = "proapi_sandbox_not_a_real_key";
+
+    /// Starts version 12 over a ledger.
     ///
     /// # Errors
     /// When no port can be bound.
     pub async fn start(ledger: &Ledger) -> io::Result<Self> {
-        let state = State { ledger: ledger.clone(), key: None, version: 12, throttle: Throttle::default() };
+        let state =
+            State { ledger: ledger.clone(), key: Self::KEY.to_owned(), version: 12, throttle: Throttle::default() };
         let state = Arc::new(Mutex::new(state));
         let router = Router::new()
             .route("/{chain}/api/v2/addresses/{address}", get(address))
@@ -64,9 +68,9 @@ impl Blockscout {
         Ok(Self { host: Host::start(router).await?, state })
     }
 
-    /// Refuses whoever does not bring this key.
+    /// Takes this key from now on and no other.
     pub fn require_key(&self, key: &str) {
-        lock(&self.state).key = Some(key.to_owned());
+        key.clone_into(&mut lock(&self.state).key);
     }
 
     /// Answers as this version does: 11 or 12.
@@ -99,7 +103,7 @@ impl State {
             return Some(with_headers(refused, [reset, ("x-ratelimit-remaining", "0".into())]));
         }
         let given = bearer(headers).unwrap_or_else(|| text(query, "apikey"));
-        if self.key.as_ref().is_some_and(|key| key != given) {
+        if self.key != given {
             return Some(message(StatusCode::UNAUTHORIZED, "Invalid API key"));
         }
         if !CHAINS.contains(&chain) {

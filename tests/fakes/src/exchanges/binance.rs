@@ -246,7 +246,11 @@ impl State {
             "/sapi/v1/capital/withdraw/history" => self.window(key, Kind::Withdrawal, &fields, 90),
             "/sapi/v1/convert/tradeFlow" => {
                 let list = self.window(key, Kind::Conversion, &fields, 30)?;
-                Ok(json!({ "list": list, "moreData": false, "limit": 1_000 }))
+                let number = |name: &str, unset| text(&fields, name).parse::<i64>().unwrap_or(unset);
+                let span = number("startTime", i64::MIN)..=number("endTime", i64::MAX);
+                let all = self.own(key, Kind::Conversion).filter(|row| span.contains(&row.time)).count();
+                let has_more = list.as_array().is_some_and(|list| list.len() < all);
+                Ok(json!({ "list": list, "moreData": has_more, "limit": number("limit", 1_000) }))
             }
             _ => Err(Refusal(StatusCode::NOT_FOUND, -1, "Not found.")),
         }

@@ -5,7 +5,8 @@
 //!   time, key, window and the query as it was sent. The time must not be a second ahead of the server nor older than the
 //!   window.
 //! - Answers are 200 whatever happens, with `retCode`: 10002 clock, 10003 key, 10004 signature, 10005 permission, 10006
-//!   too many questions, 10010 address, 10028 where an account of the old kind is asked for the log.
+//!   too many questions, 10010 address, 10028 where an account of the old kind is asked for the log. A key that is not known
+//!   may also be refused by HTTP's 401 and an empty body; [`Bybit::refuse_bare`] says.
 //! - Deposits and withdrawals in windows of 30 days, the log in windows of a week and two years back: newest first, with a
 //!   cursor wherever there are rows. The log's cursors hold percent signs, and a cursor must come back as it was given.
 //!   Conversions by page number.
@@ -24,7 +25,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::host::Host;
-use crate::wire::{Throttle, form, header, json as json_answer, lock, text, unix_seconds, with_headers};
+use crate::wire::{Throttle, form, header, json as json_answer, lock, plain, text, unix_seconds, with_headers};
 
 const DAY: i64 = 86_400_000;
 
@@ -47,6 +48,8 @@ struct State {
     throttle: Throttle,
     refusal: Option<i64>,
     left: Option<u32>,
+    /// Whether a key that is not known is refused by the status alone.
+    bare: bool,
 }
 
 /// An API key.
@@ -136,6 +139,11 @@ impl Bybit {
     /// Answers the next private request with this code.
     pub fn refuse_next(&self, code: i64) {
         lock(&self.state).refusal = Some(code);
+    }
+
+    /// Answers a key that it does not know with a bare 401, as some of its servers do, in place of code 10003.
+    pub fn refuse_bare(&self, bare: bool) {
+        lock(&self.state).bare = bare;
     }
 
     /// Says in every answer that so many questions are left in this second.
@@ -242,6 +250,7 @@ async fn private(Extracted(state): Extracted<Shared>, OriginalUri(uri): Original
     } else {
         let body = match state.answer(uri.path(), uri.query().unwrap_or_default(), &headers) {
             Ok(result) => envelope(0, "OK", &result, now),
+            Err(Refusal(10_003, _)) if state.bare => return plain(StatusCode::UNAUTHORIZED, "text/plain", ""),
             Err(Refusal(code, message)) => envelope(code, message, &json!({}), now),
         };
         (body, state.left.unwrap_or(49), 1_000)

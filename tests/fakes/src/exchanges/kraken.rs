@@ -5,6 +5,7 @@
 //! - Private methods are `POST` with a form body that holds `nonce`; `API-Sign` is base64 of HMAC-SHA512, under the decoded
 //!   private key, over the path and the SHA-256 of nonce and body. Each key's nonce must rise.
 //! - Every answer is 200 with `{"error": [], "result": …}`; troubles are in `error`.
+//! - A withdrawal that failed is booked back, amount and fee, under the same reference.
 //! - `Ledgers`: 50 entries from `ofs`, the newest first, of those after `start` and not after `end`; `count` is how many
 //!   there are. It needs the permission to query the ledger, `GetApiKeyInfo` needs none.
 
@@ -57,13 +58,26 @@ pub struct KrakenKey {
     pub secret: String,
     /// What it may do, such as `query-ledger`.
     pub permissions: Vec<&'static str>,
+    /// When it runs out, in seconds; nought for never.
+    pub valid_until: i64,
+    /// From when on it may read the ledger, in seconds; nought for all.
+    pub query_from: i64,
+    /// Until when.
+    pub query_to: i64,
 }
 
 impl KrakenKey {
     /// A key that may read the ledger and nothing else.
     #[must_use]
     pub fn reading(key: &str, secret: &str) -> Self {
-        Self { key: key.to_owned(), secret: secret.to_owned(), permissions: vec!["query-ledger"] }
+        Self {
+            key: key.to_owned(),
+            secret: secret.to_owned(),
+            permissions: vec!["query-ledger"],
+            valid_until: 0,
+            query_from: 0,
+            query_to: 0,
+        }
     }
 }
 
@@ -121,7 +135,25 @@ impl Kraken {
         self.book(owner, time, "deposit", &[(asset, amount, "0")]);
     }
 
-    fn book(&self, owner: &str, time: f64, kind: &'static str, legs: &[(&str, &str, &str)]) {
+    /// Books a withdrawal: below nothing, and the fee. Gives its reference.
+    pub fn withdraw(&self, owner: &str, time: f64, asset: &str, amount: &str, fee: &str) -> String {
+        self.book(owner, time, "withdrawal", &[(asset, amount, fee)])
+    }
+
+    /// Books back what has this reference, because it failed.
+    pub fn book_back(&self, refid: &str, time: f64) {
+        let turned = |number: &str| number.strip_prefix('-').map_or_else(|| format!("-{number}"), str::to_owned);
+        let mut state = lock(&self.state);
+        let booked: Vec<LedgerEntry> = state.entries.iter().filter(|entry| entry.refid == refid).cloned().collect();
+        for entry in booked {
+            state.made += 1;
+            let id = format!("L{:05}-LEDGE-RENTRY", state.made);
+            let (amount, fee) = (turned(&entry.amount), turned(&entry.fee));
+            state.entries.push(LedgerEntry { id, time, amount, fee, ..entry });
+        }
+    }
+
+    fn book(&self, owner: &str, time: f64, kind: &'static str, legs: &[(&str, &str, &str)]) -> String {
         let mut state = lock(&self.state);
         state.made += 1;
         let refid = format!("T{:05}-REFER-ENCE00", state.made);
@@ -139,6 +171,7 @@ impl Kraken {
             };
             state.entries.push(entry);
         }
+        refid
     }
 }
 
@@ -194,16 +227,16 @@ impl State {
         *last = nonce;
         match method {
             "GetApiKeyInfo" => Ok(json!({
-                "api_key_name": "sandbox",
-                "api_key": key.key,
+                "apiKeyName": "sandbox",
+                "apiKey": key.key,
                 "nonce": nonce.to_string(),
-                "nonce_window": 0,
+                "nonceWindow": 0,
                 "permissions": key.permissions,
                 "iban": "AA25 N84G K54M ICNB",
-                "valid_until": "0",
-                "query_from": "0",
-                "query_to": "0",
-                "ip_allowlist": [],
+                "validUntil": key.valid_until.to_string(),
+                "queryFrom": key.query_from.to_string(),
+                "queryTo": key.query_to.to_string(),
+                "ipAllowlist": [],
             })),
             "Ledgers" if key.permissions.contains(&"query-ledger") => Ok(self.ledgers(&key.key, &fields)),
             "Ledgers" => Err("EGeneral:Permission denied".to_owned()),

@@ -292,10 +292,15 @@ impl Walk {
 
     /// Looks at the next few places.
     async fn look(&mut self, wallet: &Wallet<'_>, outside: &Outside<'_>) -> Result<(), Trouble> {
-        for _ in 0..LOOKS {
+        for number in 0..LOOKS {
             let Some(Looking { branch, index, unused }) = self.looking else { break };
             let address = wallet.address(branch, index)?;
-            let count = stats(&address, outside).await?;
+            let count = match stats(&address, outside).await {
+                Ok(count) => count,
+                // What has been seen so far is not looked at again; the trouble comes again if it lasts.
+                Err(_) if number > 0 => return Ok(()),
+                Err(trouble) => return Err(trouble),
+            };
             let unused = if count == 0 { unused + 1 } else { 0 };
             if count > 0 {
                 self.places.push(Place { branch, index, count, newest: None });

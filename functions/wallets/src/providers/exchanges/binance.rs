@@ -50,6 +50,8 @@ const LIMIT: usize = 1_000;
 const STEPS: usize = 5;
 /// An account's own budget allows ten questions for withdrawals a minute.
 const BETWEEN_WITHDRAWALS: i64 = 7_000;
+/// And sixty for conversions: 3,000 each of the 180,000 that it is given.
+const BETWEEN_CONVERSIONS: i64 = 1_000;
 /// Of a budget of 6,000 a minute, which everything that leaves this server's address shares.
 const WEIGHT_LIMIT: u32 = 4_500;
 /// Coins that others are traded against.
@@ -67,7 +69,8 @@ pub static ENTRY: Entry = Entry {
     takes_csv: true,
     instructions: "On Binance open Account, API Management, Create API, System generated. Leave only Enable Reading \
         ticked: neither Spot & Margin Trading nor Withdrawals nor Universal Transfer. Leave IP access unrestricted. Copy \
-        the API key and the secret key, which is shown once.",
+        the API key and the secret key, which is shown once. Bank and card payments, small balances turned into BNB, \
+        dividends, Earn, margin and futures are not read: import the export of those.",
 };
 
 const FIELDS: &[Field] = &[
@@ -78,12 +81,12 @@ const FIELDS: &[Field] = &[
         "Shown once when the key is created, of the kind System generated (HMAC).",
     ),
     Field {
-        name: "pairs",
-        label: "Pairs",
-        help: "Pairs that you once traded and whose coins you no longer hold, such as BTC/USDT, ETH/EUR. Others are found.",
-        secret: false,
-        required: false,
-        choices: &[],
+        has_lines: true,
+        ..Field::optional(
+            "pairs",
+            "Pairs",
+            "Pairs that you once traded and whose coins you no longer hold, such as BTC/USDT, ETH/EUR. Others are found.",
+        )
     },
 ];
 
@@ -273,11 +276,17 @@ impl Walk {
     async fn windows(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
         let stage = self.stage;
         let mut records = Vec::new();
-        for _ in 0..STEPS {
-            records = match stage {
-                Stage::Deposits => self.deposits(account, outside).await?,
-                Stage::Withdrawals => self.withdrawals(account, outside).await?,
-                _ => self.conversions(account, outside).await?,
+        for number in 0..STEPS {
+            let read = match stage {
+                Stage::Deposits => self.deposits(account, outside).await,
+                Stage::Withdrawals => self.withdrawals(account, outside).await,
+                _ => self.conversions(account, outside).await,
+            };
+            records = match read {
+                Ok(read) => read,
+                // The windows that were read so far are not read again; the trouble comes again if it lasts.
+                Err(_) if number > 0 => break,
+                Err(trouble) => return Err(trouble),
             };
             for amount in records.iter().flat_map(|record| [&record.sent, &record.received]).flatten() {
                 self.known.coins.insert(amount.asset.clone());
@@ -310,10 +319,7 @@ impl Walk {
     }
 
     async fn withdrawals(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
-        let now = outside.now().as_millisecond();
-        let last: i64 = outside.note("withdrawals_asked").and_then(|at| at.parse().ok()).unwrap_or_default();
-        wait_until(NAME, last.saturating_add(BETWEEN_WITHDRAWALS), outside)?;
-        outside.set_note("withdrawals_asked", now.to_string());
+        keep_apart("withdrawals_asked", BETWEEN_WITHDRAWALS, outside)?;
         let query = format!("{}&offset={}&limit={LIMIT}", self.span(), self.offset);
         let rows: Vec<Withdrawal> = signed(account, outside, "/sapi/v1/capital/withdraw/history", &query).await?;
         self.took(rows.len());
@@ -322,6 +328,7 @@ impl Walk {
 
     /// There is no offset here: the rest of a window that holds too much is what is older than the oldest row.
     async fn conversions(&mut self, account: &Account, outside: &Outside<'_>) -> Result<Vec<Record>, Trouble> {
+        keep_apart("conversions_asked", BETWEEN_CONVERSIONS, outside)?;
         let query = format!("{}&limit={LIMIT}", self.span());
         let flow: Flow = signed(account, outside, "/sapi/v1/convert/tradeFlow", &query).await?;
         let oldest = flow.list.iter().map(|row| row.create_time).min();
@@ -341,12 +348,16 @@ impl Walk {
         let named = named_pairs(account).unwrap_or_default();
         let listed = listed(outside).await?;
         let mut records = Vec::new();
-        for _ in 0..STEPS {
+        for number in 0..STEPS {
             let Some((base, quote)) = self.next_pair(&named, &listed) else {
                 self.next_stage();
                 break;
             };
-            records.extend(self.trades_of(&base, &quote, account, outside).await?);
+            match self.trades_of(&base, &quote, account, outside).await {
+                Ok(read) => records.extend(read),
+                Err(_) if number > 0 => break,
+                Err(trouble) => return Err(trouble),
+            }
             if records.len() >= LIMIT {
                 break;
             }
@@ -393,6 +404,14 @@ impl Walk {
         }
         Ok(trades.into_iter().filter_map(|trade| trade.record(base, quote)).collect())
     }
+}
+
+/// Asks to wait if the last question of this kind was less than so many milliseconds ago.
+fn keep_apart(note: &str, milliseconds: i64, outside: &Outside<'_>) -> Result<(), Trouble> {
+    let last: i64 = outside.note(note).and_then(|at| at.parse().ok()).unwrap_or_default();
+    wait_until(NAME, last.saturating_add(milliseconds), outside)?;
+    outside.set_note(note, outside.now().as_millisecond().to_string());
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -606,7 +625,7 @@ fn trouble(answer: &Answer) -> Trouble {
     match answer.json::<Refusal>().map(|refusal| refusal.code) {
         Some(-1021) => Trouble::ClockSkew(NAME),
         Some(-1022) => {
-            Trouble::InvalidCredentials("The secret key does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The secret key does not belong to this API key. Copy both again.")
         }
         Some(-2014 | -2008) => {
             Trouble::InvalidCredentials("Binance does not know this API key. It is mistyped or was deleted.".into())
@@ -703,7 +722,7 @@ mod tests {
         assert_eq!(checked.warnings.len(), 2);
         for wrong in [account("unknown", "s"), account("k", "wrong")] {
             let trouble = Binance.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
     }
 
@@ -733,6 +752,21 @@ mod tests {
         fake.trade("k", NOW, ("BTC", "EUR"), true, ("0.001", "20", "0", "BTC"));
         let (records, _) = walk(&fake, &world, &account, end).await;
         assert_eq!(records.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn conversions_are_all_read_and_no_faster_than_the_account_may() {
+        let (fake, world, account) = start().await;
+        for number in 0..2_300 {
+            fake.convert("k", NOW - 40 * DAY + number, ("BTC", "0.01"), ("ADA", "500"));
+        }
+        let began = world.outside().now();
+        let (records, _) = walk(&fake, &world, &account, None).await;
+        let ids: std::collections::HashSet<&str> = records.iter().map(|record| record.provider_id.as_str()).collect();
+        assert_eq!(ids.len(), 2_300);
+        let (asked, withdrawals) = (fake.host.calls("tradeFlow") as i64, fake.host.calls("withdraw/history") as i64);
+        let least = (asked - 1) + (withdrawals - 1) * BETWEEN_WITHDRAWALS / 1_000;
+        assert!(world.outside().now().duration_since(began).as_secs() >= least, "{asked} questions");
     }
 
     #[tokio::test]

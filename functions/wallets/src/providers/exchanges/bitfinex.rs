@@ -78,7 +78,8 @@ pub static ENTRY: Entry = Entry {
     instructions: "On Bitfinex open API keys, Create new key. Under Account history and Wallets, and under Account info if \
         you like, switch on the reading; switch nothing on that creates, changes, transfers or withdraws. Do not restrict \
         IP addresses, and use the key for this service only, because each call must carry a higher number than the one \
-        before. Copy the API key and the API key secret, which is shown once.",
+        before. Copy the API key and the API key secret, which is shown once. Entries of derivatives, claimed positions and \
+        over-the-counter trades are not read.",
 };
 
 const FIELDS: &[Field] = &[
@@ -412,7 +413,7 @@ fn trouble(code: i64, text: &str) -> Trouble {
 }
 
 fn wrong_secret() -> Trouble {
-    Trouble::InvalidCredentials("The API key secret does not belong to this API key. Copy both again.".into())
+    Trouble::of_field("apiSecret", "The API key secret does not belong to this API key. Copy both again.")
 }
 
 #[cfg(test)]
@@ -479,7 +480,7 @@ mod tests {
         assert!(matches!(trouble, Trouble::InsufficientPermissions(_)), "{trouble}");
         for (wrong, word) in [(account("unknown", "s"), "mistyped"), (account("k", "wrong"), "secret")] {
             let trouble = Bitfinex.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(&trouble, Trouble::InvalidCredentials(told) if told.contains(word)), "{trouble}");
+            assert!(trouble.is_invalid() && trouble.to_string().contains(word), "{trouble}");
         }
     }
 

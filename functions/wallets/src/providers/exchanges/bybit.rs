@@ -568,6 +568,8 @@ fn read<T: DeserializeOwned>(answer: &Answer, outside: &Outside<'_>) -> Result<T
             answer.json::<Envelope<T>>().and_then(|envelope| envelope.result).ok_or_else(|| Trouble::unreadable(NAME))
         }
         Some(Status { ret_code }) => Err(trouble(ret_code, ahead, answer)),
+        // Said of a key that it does not know, or of another of its sites, without a word besides.
+        None if answer.status == 401 => Err(unknown_key()),
         None if answer.status == 403 && answer.text().contains("country") => Err(blocked()),
         // Too many questions from this address; the ban is for ten minutes.
         None if answer.status == 403 => Err(wait(Duration::from_secs(600))),
@@ -580,6 +582,12 @@ fn wait(for_: Duration) -> Trouble {
     Trouble::Wait { provider: NAME, for_ }
 }
 
+fn unknown_key() -> Trouble {
+    Trouble::InvalidCredentials(
+        "Bybit does not know this API key: it is mistyped or was deleted. Make a new one.".into(),
+    )
+}
+
 fn blocked() -> Trouble {
     Trouble::RegionBlocked("Bybit does not serve the region that this server is in.".into())
 }
@@ -587,12 +595,8 @@ fn blocked() -> Trouble {
 fn trouble(code: i64, ahead: i64, answer: &Answer) -> Trouble {
     match code {
         10_002 => Trouble::ClockSkew(NAME),
-        10_003 | 10_007 => Trouble::InvalidCredentials(
-            "Bybit does not know this API key: it is mistyped or was deleted. Make a new one.".into(),
-        ),
-        10_004 => {
-            Trouble::InvalidCredentials("The API secret does not belong to this API key. Copy both again.".into())
-        }
+        10_003 | 10_007 => unknown_key(),
+        10_004 => Trouble::of_field("apiSecret", "The API secret does not belong to this API key. Copy both again."),
         10_005 => Trouble::InsufficientPermissions(
             "The API key may not read this history. Choose Read-Only and tick everything under Unified Trading and \
              Assets."
@@ -664,7 +668,15 @@ mod tests {
         assert_eq!(checked.warnings, ["This key runs out on 2026-08-01."]);
         for wrong in [account("unknown", "s"), account("k", "wrong")] {
             let trouble = Bybit.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
+        }
+        fake.refuse_bare(true);
+        for outcome in [
+            Bybit.check(&account("unknown", "s"), &world.outside()).await.map(|_| ()),
+            world.page(&Bybit, &account("unknown", "s"), None).await.map(|_| ()),
+        ] {
+            let trouble = outcome.unwrap_err();
+            assert!(trouble.is_invalid(), "a bare 401 is about the key: {trouble}");
         }
         fake.add_key(BybitKey { may_read: false, ..BybitKey::reading("poor", "s") });
         let trouble = Bybit.check(&account("poor", "s"), &world.outside()).await.unwrap_err();

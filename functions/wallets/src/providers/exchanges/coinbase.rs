@@ -6,9 +6,14 @@
 //! conversion, is two of them. The next walk goes on after each account's last transaction, or before the first one that
 //! was still under way.
 //!
+//! What a transaction is its type says, and, where something came in or went out, its sign alone: `send` once stood for
+//! both, and `exchange_deposit` takes money out of this account, into the exchange's. What is sent on a chain is told with
+//! the network's fee in it; the fee is told beside it.
+//!
 //! Each request carries a token of its own, signed with the key: ES256 for keys in PEM, EdDSA for those in base64. It
 //! names method, host and path without the query, and lives for two minutes. A clock that is off looks like a wrong key;
-//! the answer's `Date` tells them apart.
+//! the answer's `Date` tells them apart. A refusal counts against the key only where Coinbase itself gives it as its
+//! reason: what stands before its API refuses whole networks with a page of its own.
 //!
 //! Facts: docs.cdp.coinbase.com ("Coinbase App authentication", "Pagination", "Accounts", "Transactions", "Get API key
 //! permissions"); Coinbase's own client for the claims.
@@ -20,10 +25,11 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::egress::{Answer, Upstream};
 use shared::http::FieldProblem;
 
@@ -35,8 +41,9 @@ const NAME: &str = "Coinbase";
 const HOST: &str = "api.coinbase.com";
 /// How long a token lives.
 const LIFE: i64 = 120;
-/// A clock further off than this is what made a token be refused.
-const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// A clock further off than this may be what made a token be refused. How much Coinbase forgives is not documented; setting
+/// the clock and asking once more costs two calls, and calling a good key wrong stops a wallet.
+const SKEW: SignedDuration = SignedDuration::from_secs(3);
 /// So many rows an answer.
 const LIMIT: usize = 100;
 /// So many accounts a page.
@@ -58,7 +65,11 @@ pub static ENTRY: Entry = Entry {
 
 const FIELDS: &[Field] = &[
     Field::secret("apiKey", "Key name or id", "organizations/…/apiKeys/…, or the id alone, as in the downloaded file."),
-    Field::secret("apiSecret", "Private key", "From -----BEGIN EC PRIVATE KEY----- to the end, or one line of base64."),
+    Field::secret_lines(
+        "apiSecret",
+        "Private key",
+        "From -----BEGIN EC PRIVATE KEY----- to the end, or one line of base64.",
+    ),
 ];
 
 /// Coinbase's accounts.
@@ -113,8 +124,13 @@ impl Source for Coinbase {
         };
         let mut records = Vec::new();
         if walk.is_listed {
-            for _ in 0..STEPS {
-                records.extend(walk.read(account, outside).await?);
+            for number in 0..STEPS {
+                match walk.read(account, outside).await {
+                    Ok(read) => records.extend(read),
+                    // What has been read so far is not read again; the trouble comes again if it lasts.
+                    Err(_) if number > 0 => break,
+                    Err(trouble) => return Err(trouble),
+                }
             }
         } else {
             walk.list(account, outside).await?;
@@ -259,6 +275,16 @@ struct Money {
 #[derive(Deserialize)]
 struct Network {
     hash: Option<String>,
+    /// A part of the transaction's amount.
+    transaction_fee: Option<Money>,
+}
+
+impl Network {
+    /// What the chain took, in the asset that was sent.
+    fn fee_in(&self, currency: &str) -> Option<Decimal> {
+        let fee = self.transaction_fee.as_ref().filter(|fee| fee.currency == currency)?;
+        Quantity::parse(&fee.amount)?.decimal().map(|fee| fee.abs())
+    }
 }
 
 #[derive(Deserialize)]
@@ -279,30 +305,58 @@ impl Transaction {
             return None;
         }
         let change = Quantity::parse(&self.amount.amount)?;
-        let kind = match self.kind.as_str() {
-            "buy" | "sell" | "advanced_trade_fill" => RecordKind::Trade,
-            "trade" | "wrap_asset" | "unwrap_asset" => RecordKind::Conversion,
-            "send" | "request" if change.is_negative() => RecordKind::Withdrawal,
-            "send" | "request" | "fiat_deposit" | "exchange_deposit" | "pro_deposit" => RecordKind::Deposit,
-            "fiat_withdrawal" | "exchange_withdrawal" | "pro_withdrawal" => RecordKind::Withdrawal,
-            kind if ["reward", "interest", "earn_payout", "airdrop"].iter().any(|part| kind.contains(part)) => {
-                RecordKind::Reward
-            }
-            _ => RecordKind::Ledger,
-        };
-        let mut record = Record::new(kind, self.id, self.created_at);
-        // A fill is seen from both its accounts; the commission is told where it was paid.
-        let fill =
-            self.advanced_trade_fill.filter(|fill| fill.product_id.rsplit('-').next() == Some(&self.amount.currency));
-        let commission = fill.and_then(|fill| fill.commission).and_then(|commission| Quantity::parse(&commission));
-        record.fee = commission.and_then(|commission| Amount::of(commission, self.amount.currency.clone()));
         let is_out = change.is_negative();
-        let amount = Amount::of(change, self.amount.currency);
+        let mut record = Record::new(kind(&self.kind, is_out), self.id, self.created_at);
+        let currency = self.amount.currency;
+        // A fill is seen from both its accounts; the commission is told where it was paid.
+        let fill = self.advanced_trade_fill.filter(|fill| fill.product_id.rsplit('-').next() == Some(&currency));
+        let commission = fill.and_then(|fill| fill.commission).and_then(|commission| Quantity::parse(&commission));
+        record.fee = commission.and_then(|commission| Amount::of(commission, currency.clone()));
+        let network_fee = self.network.as_ref().and_then(|network| network.fee_in(&currency)).filter(|_| is_out);
+        let net = network_fee.and_then(|fee| change.decimal()?.checked_add(fee)).filter(|net| !net.is_sign_positive());
+        if let (Some(fee), Some(_)) = (network_fee, net) {
+            record.fee = Amount::of(fee.into(), currency.clone());
+        }
+        let amount = Amount::of(net.map_or(change, Quantity::from), currency);
         (record.sent, record.received) = if is_out { (amount, None) } else { (None, amount) };
         record.tx_hash = self.network.and_then(|network| network.hash).filter(|hash| !hash.is_empty());
         Some(record)
     }
 }
+
+/// What a transaction of this type is, out of the account or into it.
+fn kind(name: &str, is_out: bool) -> RecordKind {
+    match name {
+        "buy" | "sell" | "advanced_trade_fill" => RecordKind::Trade,
+        "trade" | "wrap_asset" | "unwrap_asset" | "retail_simple_dust" => RecordKind::Conversion,
+        // Over the edge of the account, whichever way its name seems to say.
+        "send"
+        | "receive"
+        | "request"
+        | "fiat_deposit"
+        | "fiat_withdrawal"
+        | "exchange_deposit"
+        | "exchange_withdrawal"
+        | "pro_deposit"
+        | "pro_withdrawal"
+        | "prime_withdrawal"
+        | "intx_deposit"
+        | "intx_withdrawal"
+        | "unsupported_asset_recovery" => {
+            if is_out {
+                RecordKind::Withdrawal
+            } else {
+                RecordKind::Deposit
+            }
+        }
+        name if !is_out && REWARDS.iter().any(|part| name.contains(part)) => RecordKind::Reward,
+        // Between the owner's own accounts (`transfer`, `vault_withdrawal`, `staking_transfer`), and whatever else there is.
+        _ => RecordKind::Ledger,
+    }
+}
+
+/// What the names of types have in common that bring something for nothing.
+const REWARDS: [&str; 5] = ["reward", "interest", "earn_payout", "airdrop", "rebate"];
 
 /// What tokens are signed with.
 enum SigningKey {
@@ -390,12 +444,37 @@ fn read<T: DeserializeOwned>(answer: &Answer, outside: &Outside<'_>) -> Result<T
              IP allowlist is not empty."
                 .into(),
         )),
-        403 => Err(Trouble::InsufficientPermissions(
+        403 if is_about_the_key(answer) => Err(Trouble::InsufficientPermissions(
             "The key may not read this, or not from this address. Make one with View ticked and an empty IP allowlist."
                 .into(),
         )),
+        403 => Err(Trouble::RegionBlocked(
+            "Coinbase does not let this server in just now (HTTP 403). That says nothing of the key.".into(),
+        )),
         _ => Err(Trouble::of_answer(NAME, answer)),
     }
+}
+
+/// What Coinbase says where it is its API that refuses: a list in the second version, one word in the third.
+#[derive(Deserialize)]
+struct Reasons {
+    #[serde(default)]
+    errors: Vec<Reason>,
+    #[serde(default)]
+    error: Value,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    #[serde(default)]
+    id: String,
+}
+
+/// True if an answer refuses for what the key may do.
+fn is_about_the_key(answer: &Answer) -> bool {
+    let Some(reasons) = answer.json::<Reasons>() else { return false };
+    let named = reasons.errors.iter().map(|reason| reason.id.as_str()).chain(reasons.error.as_str());
+    named.map(str::to_lowercase).any(|name| name.contains("scope") || name.contains("permission"))
 }
 
 /// True if the answer's clock and what we take for the provider's are far apart.
@@ -472,7 +551,7 @@ mod tests {
             fake.open_account(&format!("account-{number}"));
         }
         for number in 0..250 {
-            fake.transact("account-7", "send", NOW - 10_000 + number, ("0.5", "BTC"), "completed");
+            fake.transact("account-7", "receive", NOW - 10_000 + number, ("0.5", "BTC"), "completed");
         }
         fake.fill("account-9", "account-119", NOW - 50, ("-100", "USD"), ("0.001", "BTC"), "0.6");
         fake.transact("account-3", "staking_reward", NOW - 40, ("0.01", "ETH"), "completed");
@@ -486,18 +565,92 @@ mod tests {
         let fees: Vec<&Amount> = records.iter().filter_map(|record| record.fee.as_ref()).collect();
         assert_eq!(fees, [&Amount::of(Quantity::parse("0.6").unwrap(), "USD").unwrap()]);
         fake.settle(&waiting);
-        fake.transact("account-7", "send", NOW, ("0.5", "BTC"), "completed");
+        fake.transact("account-7", "receive", NOW, ("0.5", "BTC"), "completed");
         let (records, _) = world.walk(&Coinbase, &account, end).await.unwrap();
         let ids: Vec<&str> = records.iter().map(|record| record.provider_id.as_str()).collect();
         assert!(ids.contains(&waiting.as_str()), "what was under way is seen when it is done");
         assert_eq!(records.len(), 3, "and what came after it is given once more");
     }
 
+    /// The table of types of docs.cdp.coinbase.com ("Transactions"), and those that clients have met besides.
+    #[test]
+    fn what_a_transaction_is_its_type_says_and_which_way_it_went_its_sign() {
+        use RecordKind::{Conversion, Deposit, Ledger, Reward, Trade, Withdrawal};
+        for (names, expected) in [
+            (&["receive", "send", "request", "fiat_deposit", "intx_withdrawal"][..], [Deposit, Withdrawal]),
+            (&["exchange_deposit", "exchange_withdrawal", "pro_deposit", "pro_withdrawal"], [Deposit, Withdrawal]),
+            (&["fiat_withdrawal", "intx_deposit", "prime_withdrawal"], [Deposit, Withdrawal]),
+            (&["buy", "sell", "advanced_trade_fill"], [Trade, Trade]),
+            (&["trade", "wrap_asset", "unwrap_asset", "retail_simple_dust"], [Conversion, Conversion]),
+            (&["staking_reward", "inflation_reward", "interest", "earn_payout"], [Reward, Ledger]),
+            (&["incentives_rewards_payout", "subscription_rebate"], [Reward, Ledger]),
+            (&["transfer", "vault_withdrawal", "staking_transfer", "unstaking_transfer"], [Ledger, Ledger]),
+            (&["clawback", "derivatives_settlement", "subscription", "tx", "something_new"], [Ledger, Ledger]),
+        ] {
+            for name in names {
+                assert_eq!([kind(name, false), kind(name, true)], expected, "{name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_is_received_and_what_goes_to_the_exchange_is_sent_without_the_networks_fee() {
+        let (fake, world, account) = start().await;
+        fake.open_account("btc");
+        fake.open_account("usd");
+        fake.transact("btc", "receive", NOW - 50, ("0.5", "BTC"), "completed");
+        fake.send_on_chain("btc", NOW - 40, ("-0.00133", "BTC"), "0.00033");
+        fake.transact("usd", "exchange_deposit", NOW - 30, ("-100", "USD"), "completed");
+        fake.transact("usd", "pro_withdrawal", NOW - 20, ("40", "USD"), "completed");
+        let (records, _) = world.walk(&Coinbase, &account, None).await.unwrap();
+        let amount = |text: &str, asset: &str| Amount::of(Quantity::parse(text).unwrap(), asset);
+        let told: Vec<_> = records.into_iter().map(|one| (one.kind, one.sent, one.received, one.fee)).collect();
+        assert_eq!(
+            told,
+            [
+                (RecordKind::Deposit, None, amount("0.5", "BTC"), None),
+                (RecordKind::Withdrawal, amount("0.001", "BTC"), None, amount("0.00033", "BTC")),
+                (RecordKind::Withdrawal, amount("100", "USD"), None, None),
+                (RecordKind::Deposit, None, amount("40", "USD"), None),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_not_coinbases_own_says_nothing_of_the_key() {
+        let (fake, world, account) = start().await;
+        let wall = fakes::Answer::status(403).body("<html>Attention Required! | Cloudflare</html>");
+        fake.host.faults().next(1, fakes::Fault::Answer(wall));
+        let trouble = Coinbase.check(&account, &world.outside()).await.unwrap_err();
+        assert_eq!((trouble.verdict(), trouble.is_final()), ("inconclusive", false), "{trouble}");
+        let refused = fakes::Answer::status(403).json(&json!({ "error": "PERMISSION_DENIED", "message": "no" }));
+        fake.host.faults().next(1, fakes::Fault::Answer(refused));
+        assert_eq!(Coinbase.check(&account, &world.outside()).await.unwrap_err().verdict(), "limited");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_trouble_came_is_kept() {
+        let (fake, world, account) = start().await;
+        for id in ["one", "two", "three"] {
+            fake.open_account(id);
+            fake.transact(id, "receive", NOW - 50, ("1", "ETH"), "completed");
+        }
+        let Next::More(listed) = world.page(&Coinbase, &account, None).await.unwrap().next else { panic!("ended") };
+        fake.host.faults().next_on("/two/", 1, fakes::Fault::Answer(fakes::Answer::status(502)));
+        let page = world.page(&Coinbase, &account, Some(&listed)).await.unwrap();
+        assert_eq!(page.records.len(), 1);
+        fake.host.forget_requests();
+        let (records, _) = world.walk(&Coinbase, &account, page.next.cursor().cloned()).await.unwrap();
+        assert_eq!((records.len(), fake.host.calls("/one/")), (2, 0), "nothing was asked for twice");
+    }
+
     #[tokio::test]
     async fn a_clock_that_is_off_heals_and_limits_are_kept() {
         let (fake, world, account) = start().await;
-        fake.set_clock(NOW + 3_600);
-        world.page(&Coinbase, &account, None).await.unwrap();
+        for off in [3_600, -3_600, -45, -5] {
+            fake.set_clock(NOW + off);
+            world.page(&Coinbase, &account, None).await.unwrap();
+        }
         fake.set_clock(NOW);
         fake.throttle(1, 11.0);
         let trouble = world.page(&Coinbase, &account, None).await.unwrap_err();

@@ -67,14 +67,7 @@ pub static ENTRY: Entry = Entry {
 const FIELDS: &[Field] = &[
     Field::secret("apiKey", "API key", "Begins with account- or, for a whole group of accounts, with master-."),
     Field::secret("apiSecret", "API secret", "Shown once, when the key is created."),
-    Field {
-        name: "account",
-        label: "Account",
-        help: "For master keys only: the account's short name, such as primary.",
-        secret: false,
-        required: false,
-        choices: &[],
-    },
+    Field::optional("account", "Account", "For master keys only: the account's short name, such as primary."),
 ];
 
 /// Gemini's account.
@@ -412,24 +405,25 @@ fn read<T: DeserializeOwned>(answer: &Answer, outside: &Outside<'_>) -> Result<T
         }
         "InvalidNonce" => Trouble::NonceTooLow(NAME),
         "InvalidSignature" => {
-            Trouble::InvalidCredentials("The API secret does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The API secret does not belong to this API key. Copy both again.")
         }
         "InvalidApiKey" => Trouble::InvalidCredentials(
             "Gemini does not know this API key: it is mistyped or was deleted. Make a new one.".into(),
         ),
         "AccountClosed" => Trouble::InvalidCredentials("Gemini has closed the account of this API key.".into()),
         "MissingRole" => cannot_read(),
-        "MissingAccounts" | "MissingAccount" | "AccountNotOnGroup" | "NotGroupApiCompatible" => {
-            Trouble::InvalidCredentials(
-                "Gemini finds no account of this name with the API key. A master key needs an account's short name, such \
-                 as primary; other keys need none."
-                    .into(),
-            )
-        }
-        "ApiKeyIpFilteringFailure" | "RemoteAddressForbidden" => Trouble::IpNotAllowed(
-            "The API key may be used from trusted IP addresses only. In Gemini's settings leave them unrestricted.".into(),
+        "MissingAccounts" | "MissingAccount" | "AccountNotOnGroup" | "NotGroupApiCompatible" => Trouble::of_field(
+            "account",
+            "Gemini finds no account of this name with the API key. A master key needs an account's short name, such \
+                 as primary; other keys need none.",
         ),
-        "System" | "Maintenance" => Trouble::ProviderDown("Gemini has trouble of its own, or is being maintained.".into()),
+        "ApiKeyIpFilteringFailure" | "RemoteAddressForbidden" => Trouble::IpNotAllowed(
+            "The API key may be used from trusted IP addresses only. In Gemini's settings leave them unrestricted."
+                .into(),
+        ),
+        "System" | "Maintenance" => {
+            Trouble::ProviderDown("Gemini has trouble of its own, or is being maintained.".into())
+        }
         _ => Trouble::of_answer(NAME, answer),
     })
 }
@@ -564,7 +558,7 @@ mod tests {
         assert!(matches!(trouble, Trouble::IpNotAllowed(_)), "{trouble}");
         for (wrong, word) in [(account("unknown", "s"), "mistyped"), (account("k", "wrong"), "secret")] {
             let trouble = Gemini.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(&trouble, Trouble::InvalidCredentials(told) if told.contains(word)), "{trouble}");
+            assert!(trouble.is_invalid() && trouble.to_string().contains(word), "{trouble}");
         }
     }
 
@@ -578,7 +572,7 @@ mod tests {
         let outside = world.outside();
         Gemini.check(&of("primary"), &outside).await.unwrap();
         let trouble = Gemini.check(&of("elsewhere"), &outside).await.unwrap_err();
-        assert!(matches!(&trouble, Trouble::InvalidCredentials(told) if told.contains("account")), "{trouble}");
+        assert!(matches!(&trouble, Trouble::InvalidField { field: "account", .. }), "{trouble}");
     }
 
     #[tokio::test]

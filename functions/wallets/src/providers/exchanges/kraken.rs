@@ -6,7 +6,8 @@
 //! by offset. The next walk starts an hour before that end.
 //!
 //! One event has several entries, its legs, which share a `refid`: a trade takes one asset and gives another. They are
-//! one record. Legs lie next to each other but a page may end between them, so the oldest events of a page are kept in
+//! one record. A deposit or a withdrawal that failed is booked back, amount and fee, under the same `refid` minutes or days
+//! later, when the first booking was stored long ago: what is booked back is a record of its own. Legs lie next to each other but a page may end between them, so the oldest events of a page are kept in
 //! the cursor until the next page shows that they are whole. The number of records is known only at the end; until then
 //! it is reckoned from the number of entries.
 //!
@@ -148,7 +149,7 @@ impl Walk {
         let read = page.ledger.len();
         self.offset += read;
         let is_last = read < PAGE || page.count.is_some_and(|count| count <= self.offset);
-        let legs = page.ledger.into_values().map(LedgerEntry::leg);
+        let legs = page.ledger.into_iter().map(|(id, entry)| entry.leg(&id));
         let records = self.kept.take_in(legs, is_last).ok_or_else(|| Trouble::unreadable(NAME))?;
         self.records += records.len();
         let settled = self.offset.saturating_sub(self.kept.len());
@@ -183,16 +184,27 @@ struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    fn leg(self) -> Option<Leg> {
+    fn leg(self, id: &str) -> Option<Leg> {
+        let (kind, amount) = (record_kind(&self.kind, &self.subtype), Quantity::parse(&self.amount)?);
         Some(Leg {
-            kind: record_kind(&self.kind, &self.subtype),
+            kind,
             time: Timestamp::from_duration(SignedDuration::try_from_secs_f64(self.time).ok()?).ok()?,
-            amount: Quantity::parse(&self.amount)?,
+            reference: reference(kind, &amount, &self.refid, id),
+            amount,
             fee: Quantity::parse(&self.fee)?,
-            reference: self.refid,
             asset: self.asset,
         })
     }
+}
+
+/// What names the event of the entry `id`: its `refid`, and for a deposit or a withdrawal that is booked back the entry too.
+pub(crate) fn reference(kind: RecordKind, amount: &Quantity, refid: &str, id: &str) -> String {
+    let is_booked_back = match kind {
+        RecordKind::Deposit => amount.is_negative(),
+        RecordKind::Withdrawal => !amount.is_negative() && !amount.is_zero(),
+        _ => false,
+    };
+    if is_booked_back { format!("{refid}/{id}") } else { refid.to_owned() }
 }
 
 /// What an entry of this type and subtype is.
@@ -208,7 +220,9 @@ pub(crate) fn record_kind(kind: &str, subtype: &str) -> RecordKind {
     }
 }
 
+/// Older answers had names with underscores.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct KeyInfo {
     #[serde(default)]
     permissions: Vec<String>,
@@ -216,8 +230,19 @@ struct KeyInfo {
     #[serde(default)]
     iban: Option<String>,
     /// Seconds, as text or number; nought for ever.
-    #[serde(default)]
+    #[serde(default, alias = "valid_until")]
     valid_until: Value,
+    /// Of which time the ledger may be read: seconds as well; nought for all.
+    #[serde(default, alias = "query_from")]
+    query_from: Value,
+    #[serde(default, alias = "query_to")]
+    query_to: Value,
+}
+
+/// A moment of a key's, if there is one.
+fn moment(value: &Value) -> Option<Timestamp> {
+    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|seconds| *seconds > 0);
+    seconds.and_then(|seconds| Timestamp::from_second(seconds).ok())
 }
 
 impl KeyInfo {
@@ -230,9 +255,15 @@ impl KeyInfo {
         if may(&["modify-trades", "close-trades", "create", "cancel"]) {
             warnings.push("This key may trade. Make one that has only Query Ledger Entries.".to_owned());
         }
-        let seconds = self.valid_until.as_i64().or_else(|| self.valid_until.as_str()?.parse().ok());
-        if let Some(end) = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).filter(|end| *end > now) {
+        if let Some(end) = moment(&self.valid_until).filter(|end| *end > now) {
             warnings.push(format!("This key runs out on {}.", end.strftime("%Y-%m-%d")));
+        }
+        if moment(&self.query_from).is_some() || moment(&self.query_to).is_some() {
+            warnings.push(
+                "This key may read a part of the ledger only: its query start or end date is set. What lies outside is not \
+                 in the history. Make one without these dates."
+                    .into(),
+            );
         }
         warnings
     }
@@ -318,7 +349,7 @@ fn trouble(error: &str, now: Timestamp) -> Trouble {
             "Kraken does not know this API key: it is mistyped, was deleted or has run out. Make a new one.".into(),
         ),
         "EAPI:Invalid signature" => {
-            Trouble::InvalidCredentials("The private key does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The private key does not belong to this API key. Copy both again.")
         }
         "EGeneral:Permission denied" => Trouble::InsufficientPermissions(
             "The API key may not read the ledger, or not from this address. In Kraken's settings tick Query Ledger \
@@ -343,7 +374,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Amount;
+    use crate::model::{Amount, Record};
     use crate::providers::testing::World;
 
     const SECRET: &str = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg==";
@@ -378,12 +409,20 @@ mod tests {
         });
         let checked = Kraken.check(&account("rich", SECRET), &world.outside()).await.unwrap();
         assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
+        for dates in [[1_790_000_000, 0, 0], [0, 1_600_000_000, 0], [0, 0, 1_700_000_000]] {
+            let [valid_until, query_from, query_to] = dates;
+            let name = format!("{dates:?}");
+            fake.add_key(KrakenKey { valid_until, query_from, query_to, ..KrakenKey::reading(&name, SECRET) });
+            let checked = Kraken.check(&account(&name, SECRET), &world.outside()).await.unwrap();
+            let word = if valid_until > 0 { "2026-09-21" } else { "part of the ledger" };
+            assert!(matches!(&checked.warnings[..], [warning] if warning.contains(word)), "{dates:?} {checked:?}");
+        }
         fake.add_key(KrakenKey { permissions: vec!["query-funds"], ..KrakenKey::reading("poor", SECRET) });
         let trouble = Kraken.check(&account("poor", SECRET), &world.outside()).await.unwrap_err();
         assert!(matches!(trouble, Trouble::InsufficientPermissions(_)), "{trouble}");
         for wrong in [account("unknown", SECRET), account("k", "AAAA")] {
             let trouble = Kraken.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
     }
 
@@ -413,6 +452,30 @@ mod tests {
         fake.deposit("k", 1_780_003_600.0, "XXBT", "2");
         let (records, _) = world.walk(&Kraken, &account, end).await.unwrap();
         assert_eq!(records.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_withdrawal_that_failed_is_given_back_whenever_that_is_seen() {
+        let (fake, world, account) = start().await;
+        let amount = |text: &str| Amount::of(Quantity::parse(text).unwrap(), "ZEUR");
+        let told = |record: &Record| (record.kind, record.sent.clone(), record.received.clone(), record.fee.clone());
+        let debit = (RecordKind::Withdrawal, amount("4.91"), None, amount("0.09"));
+        let credit = (RecordKind::Withdrawal, None, amount("5"), None);
+        let refid = fake.withdraw("k", 1_779_000_000.0, "ZEUR", "-4.91", "0.09");
+        let (before, end) = world.walk(&Kraken, &account, None).await.unwrap();
+        assert_eq!(before.iter().map(told).collect::<Vec<_>>(), [debit.clone()]);
+        fake.book_back(&refid, 1_779_999_900.0);
+        world.clock.advance(SignedDuration::from_secs(10));
+        let (after, _) = world.walk(&Kraken, &account, end).await.unwrap();
+        assert_eq!(after.iter().map(told).collect::<Vec<_>>(), [credit.clone()]);
+        assert_ne!(after[0].provider_id, before[0].provider_id, "or it would be taken for the same record");
+        // On one page, and at the same moment.
+        let refid = fake.withdraw("k", 1_779_999_950.0, "ZEUR", "-4.91", "0.09");
+        fake.book_back(&refid, 1_779_999_950.0);
+        world.clock.advance(SignedDuration::from_secs(10));
+        let (all, _) = world.walk(&Kraken, &account, None).await.unwrap();
+        let of = |wanted: &(RecordKind, _, _, _)| all.iter().filter(|record| told(record) == *wanted).count();
+        assert_eq!((all.len(), of(&debit), of(&credit)), (4, 2, 2));
     }
 
     #[tokio::test]

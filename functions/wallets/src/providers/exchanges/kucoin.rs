@@ -478,12 +478,11 @@ fn trouble(code: &str, reset: Option<u32>, answer: &Answer) -> Trouble {
         "400003" => Trouble::InvalidCredentials(
             "KuCoin does not know this API key: it is mistyped, was deleted or has run out. Make a new one.".into(),
         ),
-        "400004" => Trouble::InvalidCredentials(
-            "The API passphrase is wrong. It is the one that was chosen when the key was created.".into(),
+        "400004" => Trouble::of_field(
+            "passphrase",
+            "The API passphrase is wrong. It is the one that was chosen when the key was created.",
         ),
-        "400005" => {
-            Trouble::InvalidCredentials("The API secret does not belong to this API key. Copy both again.".into())
-        }
+        "400005" => Trouble::of_field("apiSecret", "The API secret does not belong to this API key. Copy both again."),
         "400006" => Trouble::IpNotAllowed(
             "The API key is restricted to other IP addresses. Choose No under IP restriction, or make a new key."
                 .into(),
@@ -555,7 +554,7 @@ mod tests {
         assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
         for wrong in [account("unknown", "s", "p"), account("k", "wrong", "p"), account("k", "s", "wrong")] {
             let trouble = Kucoin.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
         fake.add_key(KucoinKey { permission: "Earn", ..KucoinKey::reading("poor", "s", "p") });
         let trouble = Kucoin.check(&account("poor", "s", "p"), &world.outside()).await.unwrap_err();

@@ -34,7 +34,7 @@ pub struct Leg {
     /// How much of it, without the fee; below nothing if it went.
     #[serde(rename = "a")]
     pub amount: Quantity,
-    /// What it cost besides, in the same asset.
+    /// What it cost besides, in the same asset; below nothing if it was given back.
     #[serde(rename = "f")]
     pub fee: Quantity,
 }
@@ -92,30 +92,55 @@ impl Kept {
         for leg in legs {
             events.entry(leg.reference.clone()).or_default().push(leg);
         }
-        Some(events.into_iter().filter_map(|(reference, legs)| event(reference, &legs)).collect())
+        Some(events.into_iter().filter_map(|(reference, legs)| event(&reference, &legs)).flatten().collect())
     }
 }
 
-/// The legs of one event as its record. `None` if there are none, or if their numbers are too long to be added up.
+/// The legs of one event. It is one record if no more than one asset went out and no more than one came in; otherwise each
+/// asset's change is one, named by the asset too, for who paid for what is not told. A second fee is a record of its own.
+/// `None` if there are no legs, or if their numbers are too long to be added up.
 #[must_use]
-pub fn event(reference: String, legs: &[Leg]) -> Option<Record> {
+pub fn event(reference: &str, legs: &[Leg]) -> Option<Vec<Record>> {
     let first = legs.first()?;
-    let mut record = Record::new(first.kind, reference, first.time);
-    let mut changes: BTreeMap<&str, Decimal> = BTreeMap::new();
+    let mut changes: BTreeMap<&str, (Decimal, Decimal)> = BTreeMap::new();
     for leg in legs {
-        let change = changes.entry(&leg.asset).or_default();
+        let (change, fee) = changes.entry(&leg.asset).or_default();
         *change = change.checked_add(leg.amount.decimal()?)?;
-        record.fee = record.fee.or_else(|| Amount::of(leg.fee.clone(), leg.asset.clone()));
+        *fee = fee.checked_add(leg.fee.decimal()?)?;
     }
-    for (asset, change) in changes {
-        let amount = Amount::of(change.into(), asset);
-        if change.is_sign_negative() {
-            record.sent = record.sent.or(amount);
-        } else {
-            record.received = record.received.or(amount);
+    let (mut out, mut into, mut fees) = (Vec::new(), Vec::new(), Vec::new());
+    for (asset, (change, fee)) in changes {
+        // A fee of which more was given back than taken came in.
+        let change = change.checked_sub(fee.min(Decimal::ZERO))?;
+        let side = if change.is_sign_negative() { &mut out } else { &mut into };
+        side.extend(Amount::of(change.into(), asset));
+        fees.extend(Amount::of(fee.max(Decimal::ZERO).into(), asset));
+    }
+    let of = |kind, name: String| Record::new(kind, name, first.time);
+    let beside = |amount: &Amount| format!("{reference}/{}", amount.asset);
+    let mut records = Vec::new();
+    if out.len() <= 1 && into.len() <= 1 {
+        let mut one = of(first.kind, reference.to_owned());
+        (one.sent, one.received) = (out.pop(), into.pop());
+        records.push(one);
+    } else {
+        let sent =
+            out.into_iter().map(|amount| Record { sent: Some(amount.clone()), ..of(first.kind, beside(&amount)) });
+        records.extend(sent);
+        let came =
+            into.into_iter().map(|amount| Record { received: Some(amount.clone()), ..of(first.kind, beside(&amount)) });
+        records.extend(came);
+    }
+    for fee in fees {
+        match records.first_mut().filter(|first| first.fee.is_none()) {
+            Some(first) => first.fee = Some(fee),
+            None => {
+                let own = of(RecordKind::Fee, beside(&fee));
+                records.push(Record { fee: Some(fee), ..own });
+            }
         }
     }
-    Some(record)
+    Some(records)
 }
 
 #[cfg(test)]
@@ -158,5 +183,45 @@ mod tests {
         let records = Kept::default().take_in(legs.map(Some), true).unwrap();
         assert_eq!((&records[0].sent, &records[0].received), (&amount("10", "USD"), &amount("0.5", "BTC")));
         assert_eq!(records[0].fee, amount("0.1", "USD"));
+    }
+
+    #[test]
+    fn what_cancels_out_leaves_no_fee_behind_and_what_is_given_back_came_in() {
+        let booked = |change: &str, fee: &str| Leg {
+            amount: Quantity::parse(change).unwrap(),
+            fee: Quantity::parse(fee).unwrap(),
+            ..leg("a", 1, "EUR", "0", "0")
+        };
+        let one = event("a", &[booked("-4.91", "0.09"), booked("4.91", "-0.09")]).unwrap();
+        assert_eq!((one.len(), &one[0].sent, &one[0].received, &one[0].fee), (1, &None, &None, &None));
+        let one = event("a", &[booked("4.91", "-0.09")]).unwrap();
+        assert_eq!((&one[0].sent, &one[0].received, &one[0].fee), (&None, &amount("5", "EUR"), &None));
+    }
+
+    #[test]
+    fn an_event_of_many_assets_loses_none_of_them() {
+        let legs = [
+            leg("dust", 1, "ADA", "-1", "0"),
+            leg("dust", 1, "DOT", "-2", "0"),
+            leg("dust", 1, "SOL", "-3.1", "0.1"),
+            leg("dust", 1, "EUR", "9", "0.2"),
+        ];
+        let records = event("dust", &legs).unwrap();
+        let told: Vec<_> = records.iter().map(|one| (one.provider_id.as_str(), &one.sent, &one.received)).collect();
+        assert_eq!(
+            told,
+            [
+                ("dust/ADA", &amount("1", "ADA"), &None),
+                ("dust/DOT", &amount("2", "DOT"), &None),
+                ("dust/SOL", &amount("3", "SOL"), &None),
+                ("dust/EUR", &None, &amount("9.2", "EUR")),
+                ("dust/SOL", &None, &None),
+            ]
+        );
+        let fees: Vec<_> = records.iter().map(|one| (one.kind, one.fee.clone())).collect();
+        assert_eq!(
+            (fees[0].1.clone(), fees[4].clone()),
+            (amount("0.2", "EUR"), (RecordKind::Fee, amount("0.1", "SOL")))
+        );
     }
 }

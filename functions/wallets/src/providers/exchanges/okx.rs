@@ -479,11 +479,12 @@ fn trouble(code: &str, answer: &Answer) -> Trouble {
         "50101" => Trouble::InvalidCredentials(
             "This API key is for demo trading. Make one while live trading is chosen.".into(),
         ),
-        "50105" => Trouble::InvalidCredentials(
-            "The passphrase is wrong. It is the one that was chosen when the key was created.".into(),
+        "50105" => Trouble::of_field(
+            "passphrase",
+            "The passphrase is wrong. It is the one that was chosen when the key was created.",
         ),
         "50113" => {
-            Trouble::InvalidCredentials("The secret key does not belong to this API key. Copy both again.".into())
+            Trouble::of_field("apiSecret", "The secret key does not belong to this API key. Copy both again.")
         }
         "50110" => Trouble::IpNotAllowed(
             "The API key is restricted to other IP addresses. Make a new key and name no addresses.".into(),
@@ -556,7 +557,7 @@ mod tests {
         assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
         for wrong in [account("unknown", "s", "p"), account("k", "wrong", "p"), account("k", "s", "wrong")] {
             let trouble = Okx.check(&wrong, &world.outside()).await.unwrap_err();
-            assert!(matches!(trouble, Trouble::InvalidCredentials(_)), "{trouble}");
+            assert!(trouble.is_invalid(), "{trouble}");
         }
         fake.add_key(OkxKey { permissions: "trade", ..OkxKey::reading("poor", "s", "p") });
         let poor = account("poor", "s", "p");

@@ -16,7 +16,7 @@ pub trait Stages: Serialize + DeserializeOwned + Send {
     /// A walk for what came after `until`, the end of the last one, in milliseconds by the exchange's clock.
     fn begin(until: Option<i64>, outside: &Outside<'_>) -> Self;
 
-    /// Asks one question.
+    /// Asks one question. What a question that failed has changed is forgotten.
     ///
     /// # Errors
     /// [`Trouble`].
@@ -36,7 +36,8 @@ enum Position<Walk> {
     Done { until: i64 },
 }
 
-/// The next page of a walk: the first answer that holds anything.
+/// The next page of a walk: the first answer that holds anything. Where a question fails, the page ends with those before
+/// it, so that they are not asked again; the trouble comes again if it lasts.
 ///
 /// # Errors
 /// [`Trouble`].
@@ -51,11 +52,17 @@ pub async fn page<Walk: Stages>(
         None => Walk::begin(None, outside),
     };
     let mut records = Vec::new();
+    let mut so_far = None;
     for _ in 0..Walk::QUESTIONS {
-        records = walk.step(account, outside).await?;
+        records = match (walk.step(account, outside).await, so_far) {
+            (Ok(records), _) => records,
+            (Err(_), Some(so_far)) => return Ok(Fetched { records, next: Next::More(so_far), expected: None }),
+            (Err(trouble), None) => return Err(trouble),
+        };
         if !records.is_empty() || walk.done().is_some() {
             break;
         }
+        so_far = Some(Cursor::of(&Position::Walking(&walk)));
     }
     let next = match walk.done() {
         Some(until) => Next::End(Some(Cursor::of(&Position::<Walk>::Done { until }))),

@@ -5,8 +5,8 @@
 //! Only a key that an earlier version repeats in them is left out, so that it is not stored. Lists are asked for without
 //! `sort` and `order`, which would have to be repeated.
 //!
-//! Facts: docs.blockscout.com (API reference, "PRO API", the breaking changes of version 12). An address without a
-//! history is 404 before version 12.
+//! Facts: docs.blockscout.com (API reference, "PRO API", the breaking changes of version 12). Every plan needs a key, the
+//! free one too. An address without a history is 404 before version 12.
 
 use std::time::Duration;
 
@@ -99,9 +99,9 @@ struct Worth {
     token_id: String,
 }
 
-/// Blockscout, with the operator's key if there is one.
+/// Blockscout, with the operator's key.
 #[derive(Debug)]
-pub(super) struct Blockscout(pub(super) Option<SecretString>);
+pub(super) struct Blockscout(pub(super) SecretString);
 
 impl Blockscout {
     /// Whether an address is a contract, as far as the explorer knows.
@@ -161,16 +161,13 @@ impl Blockscout {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             request = request.query(&[(name, &value)]);
         }
-        if let Some(key) = &self.0 {
-            request = request.bearer(key);
-        }
-        let answer = outside.send(chain.name, request).await?;
+        let answer = outside.send(chain.name, request.bearer(&self.0)).await?;
         match answer.status {
             200..300 => Ok(Some(answer.json().ok_or_else(|| Trouble::unreadable(chain.name))?)),
             // Something else may be missing there, such as a path at an address that the operator overrides.
             404 if is_about_the_address(&answer) => Ok(None),
             401..=403 => {
-                tracing::error!(status = answer.status, "Blockscout wants a key of the operator's, or another one");
+                tracing::error!(status = answer.status, "Blockscout does not take the operator's key");
                 Err(Refusal::Barred(A_WHILE))
             }
             429 => Err(Trouble::Wait { provider: chain.name, for_: pause(&answer) }.into()),

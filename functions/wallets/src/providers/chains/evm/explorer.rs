@@ -1,7 +1,7 @@
 //! Explorers: what they have in common, and which of them is asked for a chain.
 //!
-//! They are asked in this order: Etherscan where the operator has a key with it, Routescan and Blockscout where they cover
-//! the chain. One that refuses the chain or the operator's key is passed over for a while, which is noted beside the
+//! They are asked in this order: Etherscan where the operator has a key with it, Routescan where it covers the chain, and
+//! Blockscout where it does and the operator has a key, for it answers nobody without one. One that refuses the chain or the operator's key is passed over for a while, which is noted beside the
 //! integration, so that it is not asked again with every page.
 
 use std::time::Duration;
@@ -134,8 +134,10 @@ pub(super) async fn explorers(chain: &Chain, outside: &Outside<'_>) -> Result<Ex
     if chain.on_routescan {
         all.push(Explorer::Etherscan(Service::Routescan));
     }
-    if chain.on_blockscout {
-        all.push(Explorer::Blockscout(Blockscout(key(Upstream::Blockscout, outside).await?)));
+    if chain.on_blockscout
+        && let Some(key) = key(Upstream::Blockscout, outside).await?
+    {
+        all.push(Explorer::Blockscout(Blockscout(key)));
     }
     let passed_over: Vec<Option<bool>> = all.iter().map(|explorer| explorer.passed_over(chain, outside)).collect();
     let any_barred = passed_over.contains(&Some(true));

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use shared::http::FieldProblem;
 
 use self::chain::{ARBITRUM, AVALANCHE, BASE, BSC, Chain, ETHEREUM, OPTIMISM, POLYGON};
+use self::etherscan::Service;
 use self::explorer::{Explorer, Refusal, explorers};
 use self::walk::{Halt, Walk};
 use crate::model::{Category, Record};
@@ -57,7 +58,8 @@ const fn entry(
 }
 
 const INSTRUCTIONS: &str = "Give the address, 0x and 40 letters and digits, as your wallet shows it. It lets us see the \
-    history and move nothing. A name such as vitalik.eth is not an address.";
+    history and move nothing. A name such as vitalik.eth is not an address. What validators withdraw from the beacon chain \
+    is not read.";
 
 /// Ethereum in the catalogue.
 pub static ETHEREUM_ENTRY: Entry = entry(
@@ -179,7 +181,7 @@ impl Source for Evm {
         if !uncovered.is_empty() {
             let chains = uncovered.join(", ");
             warnings.push(format!(
-                "No history can be read on {chains} until this service's operator has an explorer's plan that covers it."
+                "No history can be read on {chains} until this service's operator has a key with an explorer that covers it."
             ));
         }
         let is_contract = answers.iter().any(|answer| answer.0 == Some(true));
@@ -300,10 +302,12 @@ async fn is_contract(chain: &'static Chain, address: &str, outside: &Outside<'_>
 
 /// False if it is certain that no explorer tells of a chain.
 async fn is_covered(chain: &'static Chain, address: &str, outside: &Outside<'_>) -> bool {
-    if chain.on_blockscout || chain.on_routescan {
+    let Ok(explorers) = explorers(chain, outside).await else { return true };
+    // Those whose chains are known need not be asked.
+    let covers = |one: &Explorer| matches!(one, Explorer::Blockscout(_) | Explorer::Etherscan(Service::Routescan));
+    if explorers.left.iter().any(covers) {
         return true;
     }
-    let Ok(explorers) = explorers(chain, outside).await else { return true };
     for explorer in &explorers.left {
         match explorer {
             Explorer::Blockscout(_) => return true,

@@ -56,9 +56,14 @@ impl Fakes {
         World::with_keys(&endpoints, &[("ETHERSCAN", etherscan), ("BLOCKSCOUT", blockscout)])
     }
 
-    /// A world in which the operator has a key of Etherscan's.
+    /// A world in which the operator has a key of Etherscan's, and one of Blockscout's.
     fn with_etherscan(&self) -> World {
-        self.world(KEY, "")
+        self.world(KEY, FakeBlockscout::KEY)
+    }
+
+    /// A world in which the operator has a key of Blockscout's alone.
+    fn with_blockscout(&self) -> World {
+        self.world("", FakeBlockscout::KEY)
     }
 
     /// A world in which the operator has no key.
@@ -146,7 +151,7 @@ fn chains_are_named_and_others_are_not_taken() {
 #[tokio::test]
 async fn contracts_are_told_from_accounts_that_delegate() {
     let fakes = Fakes::start().await;
-    let world = fakes.without_keys();
+    let world = fakes.with_blockscout();
     let check = async |chains: &[&str]| Evm.check(&account(chains), &world.outside()).await.unwrap();
     assert_eq!(check(&[ETHEREUM, POLYGON]).await, Checked::default());
     fakes.node.set_code_on(137, OWN, &format!("0xef0100{}", "ab".repeat(20)));
@@ -159,7 +164,7 @@ async fn contracts_are_told_from_accounts_that_delegate() {
 #[tokio::test]
 async fn where_a_node_does_not_help_an_explorer_does() {
     let fakes = Fakes::start().await;
-    let world = fakes.without_keys();
+    let world = fakes.with_blockscout();
     fakes.ledger.put_code(1, OWN, true);
     for version in [11, 12] {
         fakes.blockscout.set_version(version);
@@ -176,7 +181,7 @@ async fn where_a_node_does_not_help_an_explorer_does() {
     fakes.node.answer_with_page(false);
     let elsewhere = World::with_keys(
         &[("EVM_RPC_1", fakes.node.public_url(10)), ("BLOCKSCOUT", fakes.blockscout.host.origin())],
-        &[("ETHERSCAN", ""), ("BLOCKSCOUT", "")],
+        &[("ETHERSCAN", ""), ("BLOCKSCOUT", FakeBlockscout::KEY)],
     );
     fakes.node.set_code(OWN, "0x");
     let checked = Evm.check(&account(&[ETHEREUM]), &elsewhere.outside()).await.unwrap();
@@ -188,7 +193,7 @@ async fn everything_that_happens_is_written_down_the_same_by_every_explorer() {
     let fakes = Fakes::start().await;
     mine_everything(&fakes.ledger, 1);
     let (by_etherscan, _) = fakes.with_etherscan().walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
-    let (by_blockscout, _) = fakes.without_keys().walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
+    let (by_blockscout, _) = fakes.with_blockscout().walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
     assert_eq!(by_etherscan.len(), 14);
     let records = distinct(by_etherscan);
     assert_eq!(records.len(), 14);
@@ -255,7 +260,7 @@ async fn a_block_that_fills_calls_by_itself_is_read_by_page() {
     fakes.ledger.receive_many(1, OWN, 3);
     let (records, _) = world.walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
     assert_eq!(distinct(records).len(), 1_106);
-    let (records, _) = fakes.without_keys().walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
+    let (records, _) = fakes.with_blockscout().walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
     assert_eq!(distinct(records).len(), 1_106);
 }
 
@@ -292,7 +297,7 @@ async fn a_blockscout_history_is_walked_once_and_then_only_what_is_new() {
 #[tokio::test]
 async fn explorers_may_change_in_the_middle() {
     let fakes = Fakes::start().await;
-    let (etherscan, blockscout) = (fakes.with_etherscan(), fakes.without_keys());
+    let (etherscan, blockscout) = (fakes.with_etherscan(), fakes.with_blockscout());
     fakes.ledger.receive_many(1, OWN, 1_300);
     mine_everything(&fakes.ledger, 1);
     for (first, second) in [(&etherscan, &blockscout), (&blockscout, &etherscan)] {
@@ -308,7 +313,7 @@ async fn explorers_may_change_in_the_middle() {
 #[tokio::test]
 async fn throttling_is_waited_for_and_rubbish_is_not_believed() {
     let fakes = Fakes::start().await;
-    let (etherscan, blockscout) = (fakes.with_etherscan(), fakes.without_keys());
+    let (etherscan, blockscout) = (fakes.with_etherscan(), fakes.with_blockscout());
     fakes.ledger.receive_many(1, OWN, 3);
     let wait = |seconds| Trouble::Wait { provider: "Ethereum", for_: Duration::from_secs(seconds) };
     fakes.etherscan.throttle(1);
@@ -331,7 +336,7 @@ async fn throttling_is_waited_for_and_rubbish_is_not_believed() {
 #[tokio::test]
 async fn what_was_read_before_trouble_came_is_kept() {
     let fakes = Fakes::start().await;
-    let world = fakes.without_keys();
+    let world = fakes.with_blockscout();
     mine_everything(&fakes.ledger, 1);
     fakes.blockscout.host.faults().next_on("/token-transfers", 1, Fault::Answer(fakes::Answer::status(502)));
     let page = world.page(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
@@ -365,13 +370,36 @@ async fn an_operators_key_that_is_refused_is_not_the_customers_trouble() {
 }
 
 #[tokio::test]
+async fn without_a_key_nobody_is_asked_who_wants_one_and_the_owner_is_told_at_once() {
+    let fakes = Fakes::start().await;
+    for chain in [1, 43114] {
+        fakes.ledger.receive_many(chain, OWN, 3);
+    }
+    let world = fakes.without_keys();
+    let several = account(&[ETHEREUM, BASE, AVALANCHE]);
+    let checked = Evm.check(&several, &world.outside()).await.unwrap();
+    assert!(matches!(&checked.warnings[..], [one] if one.contains("Ethereum, Base until") && one.contains("key")));
+    let (records, _) = world.walk(&Evm, &several, None).await.unwrap();
+    assert_eq!(records.len(), 3, "Avalanche's, which Routescan tells everybody");
+    let alone = world.page(&Evm, &account(&[ETHEREUM]), None).await.unwrap_err();
+    assert!(!alone.is_final() && alone.to_string().contains("operator"), "{alone}");
+    assert_eq!(fakes.blockscout.host.requests().len(), 0);
+    // A key of Etherscan's is enough where its plan covers the chain.
+    let world = fakes.world(KEY, "");
+    let checked = Evm.check(&account(&[ETHEREUM]), &world.outside()).await.unwrap();
+    assert_eq!(checked, Checked::default());
+    let (records, _) = world.walk(&Evm, &account(&[ETHEREUM]), None).await.unwrap();
+    assert_eq!(records.len(), 3);
+}
+
+#[tokio::test]
 async fn a_chain_that_no_explorer_covers_is_told_of_and_left_out() {
     let fakes = Fakes::start().await;
     for chain in [1, 56, 43114] {
         fakes.ledger.receive_many(chain, OWN, 3);
     }
     let several = account(&[ETHEREUM, BSC, AVALANCHE]);
-    for world in [fakes.without_keys(), fakes.with_etherscan()] {
+    for world in [fakes.with_blockscout(), fakes.with_etherscan()] {
         let checked = Evm.check(&several, &world.outside()).await.unwrap();
         assert_eq!(checked.warnings.len(), 1);
         assert!(checked.warnings[0].contains("BNB Smart Chain") && !checked.warnings[0].contains("Avalanche"));
@@ -392,21 +420,21 @@ async fn what_an_explorer_does_not_know_is_told_from_what_is_not_there() {
     let fakes = Fakes::start().await;
     mine_everything(&fakes.ledger, 43114);
     fakes.etherscan.lack("token1155tx");
-    let (records, _) = fakes.without_keys().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap();
+    let (records, _) = fakes.with_blockscout().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap();
     assert_eq!(records.len(), 13, "one list is not there");
     fakes.etherscan.lack("tokentx");
-    let trouble = fakes.without_keys().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap_err();
+    let trouble = fakes.with_blockscout().walk(&Evm, &account(&[AVALANCHE]), None).await.unwrap_err();
     assert_eq!(trouble, Trouble::unreadable("Avalanche"));
     let nowhere = fakes::Answer::status(404).json(&serde_json::json!({ "message": "Chain not found" }));
     fakes.blockscout.host.faults().all(Fault::Answer(nowhere));
-    let trouble = fakes.without_keys().page(&Evm, &account(&[ETHEREUM]), None).await.unwrap_err();
+    let trouble = fakes.with_blockscout().page(&Evm, &account(&[ETHEREUM]), None).await.unwrap_err();
     assert!(matches!(trouble, Trouble::Unexpected(_)), "{trouble}");
 }
 
 #[tokio::test]
 async fn a_chain_in_trouble_does_not_lose_the_others() {
     let fakes = Fakes::start().await;
-    let world = fakes.without_keys();
+    let world = fakes.with_blockscout();
     let account = account(&[ETHEREUM, BASE, POLYGON]);
     for chain in [1, 8453, 137] {
         fakes.ledger.receive_many(chain, OWN, 70);

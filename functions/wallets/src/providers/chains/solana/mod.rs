@@ -3,8 +3,10 @@
 //! # How a history is walked
 //! `getSignaturesForAddress` lists the transactions that name an address, newest first. A token that arrives names the
 //! account that holds it and not the wallet, so the wallet's own list is not its history. First come the lists of its token
-//! accounts, those of the token program and those of Token-2022, in the order of their addresses; then its own; then those
-//! of the accounts that these transactions closed, which are on no list of accounts any more, two hundred of them at most.
+//! accounts, those of the token program and those of Token-2022, in the order of their addresses; then its own. What these
+//! transactions closed is on no list of accounts any more, so the list of each closed account is read as soon as it is met,
+//! before the list that it was met on goes on: what waits stays short, and of those that were read the beginning of the
+//! address is kept, so that each is read once. There may be four thousand in a walk; the owner is told if there are more.
 //! The own list comes behind the open accounts because whatever is closed before it could be read is named there.
 //!
 //! What a transaction did is in its details, one `getTransaction` each, so a page takes as many signatures as it asks
@@ -31,7 +33,7 @@ mod effect;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -64,8 +66,13 @@ const LOOKS: usize = 40;
 const AT_ONCE: usize = 4;
 /// What was finalised so many slots before a walk began, about a minute, is looked at again by the next.
 const OVERLAP_SLOTS: u64 = 150;
-/// So many closed accounts are read in a walk.
-const MOST_CLOSED: usize = 200;
+/// So many closed accounts are read in a walk, and so much of their addresses is kept: chance does not make two of them
+/// alike.
+const MOST_CLOSED: usize = 4_000;
+const KEPT_OF_ADDRESS: usize = 8;
+/// What the owner of a wallet that closed more is told.
+const TOO_MANY_CLOSED: &str = "This wallet has closed more token accounts than are read at once. Transfers to those beyond the \
+    first 4,000 that the wallet did not sign itself may be missing.";
 /// What a node does not say: how long it wants to be left alone.
 const UNSAID: Duration = Duration::from_secs(5);
 /// A transaction this young may not have come to every node yet.
@@ -189,13 +196,18 @@ struct Walk {
     /// What the next walk goes by.
     mark: Mark,
     place: Place,
-    /// The last signature that was read of the present list; none at its beginning.
+    /// The last signature that was read of the list there; none at its beginning.
     before: Option<String>,
-    /// Accounts that transactions have closed.
-    closed: Vec<String>,
+    /// Accounts that transactions have closed. As long as there are any, the first one's list is read before `place` goes on.
+    closed: VecDeque<String>,
+    /// The last signature that was read of that list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed_before: Option<String>,
+    /// The beginnings of the addresses of all that were ever in `closed`, one behind the other.
+    known: String,
 }
 
-/// Which list is being read.
+/// Which list is being read, but for those of closed accounts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
@@ -203,8 +215,8 @@ enum Place {
     Open { account: String, is_read: bool },
     /// The wallet's own.
     Own,
-    /// The one of the closed account of this number; behind the last, the walk is done.
-    Closed { number: usize },
+    /// None: they are read.
+    Done,
 }
 
 /// How far a step came.
@@ -252,15 +264,19 @@ impl Walk {
         let newest = since.as_ref().and_then(|since| since.newest.clone());
         let mark = Mark { slot, newest };
         let place = Place::Open { account: String::new(), is_read: true };
-        Ok(Self { since, mark, place, before: None, closed: Vec::new() })
+        let closed = VecDeque::new();
+        Ok(Self { since, mark, place, before: None, closed, closed_before: None, known: String::new() })
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.place, Place::Closed { number } if number >= self.closed.len())
+        matches!(self.place, Place::Done) && self.closed.is_empty()
     }
 
     /// The account whose list is to be read; none at the end.
     async fn account(&mut self, page: &mut Page<'_>) -> Result<Option<String>, Trouble> {
+        if let Some(closed) = self.closed.front() {
+            return Ok(Some(closed.clone()));
+        }
         if let Place::Open { account, is_read: true } = &self.place {
             let next = page.open(self.mark.slot).await?.iter().find(|one| *one > account);
             if next.is_some() {
@@ -271,22 +287,44 @@ impl Walk {
         Ok(match &self.place {
             Place::Open { account, .. } => Some(account.clone()),
             Place::Own => Some(page.own.to_owned()),
-            Place::Closed { number } => self.closed.get(*number).cloned(),
+            Place::Done => None,
         })
     }
 
     /// Goes on to the list behind the one of `account`.
-    fn leave(&mut self, account: String) {
+    fn leave(&mut self, account: String, is_closed: bool) {
+        if is_closed {
+            self.closed.pop_front();
+            self.closed_before = None;
+            return;
+        }
         self.before = None;
         self.place = match self.place {
             Place::Open { .. } => Place::Open { account, is_read: true },
-            Place::Own => Place::Closed { number: 0 },
-            Place::Closed { number } => Place::Closed { number: number + 1 },
+            Place::Own | Place::Done => Place::Done,
         };
     }
 
+    /// Puts a closed account on the list of those that are to be read, once. False if there are too many.
+    fn is_queued(&mut self, account: String) -> bool {
+        let Some(start) = account.get(..KEPT_OF_ADDRESS) else { return true };
+        if self.known.as_bytes().chunks_exact(KEPT_OF_ADDRESS).any(|known| known == start.as_bytes()) {
+            return true;
+        }
+        let has_room = self.known.len() < MOST_CLOSED * KEPT_OF_ADDRESS;
+        if has_room {
+            self.known.push_str(start);
+            self.closed.push_back(account);
+        }
+        has_room
+    }
+
     /// Stays with the list of `account`, behind `last`.
-    fn stay(&mut self, account: String, last: String) {
+    fn stay(&mut self, account: String, last: String, is_closed: bool) {
+        if is_closed {
+            self.closed_before = Some(last);
+            return;
+        }
         self.before = Some(last);
         if matches!(self.place, Place::Open { .. }) {
             self.place = Place::Open { account, is_read: false };
@@ -296,10 +334,12 @@ impl Walk {
     /// Reads as much of the present list as the page has room for. Nothing has been read if it fails.
     async fn step(&mut self, page: &mut Page<'_>) -> Result<Step, Trouble> {
         let Some(account) = self.account(page).await? else { return Ok(Step::Whole) };
-        let is_own = matches!(self.place, Place::Own);
+        let is_closed = !self.closed.is_empty();
+        let is_own = !is_closed && matches!(self.place, Place::Own);
+        let before = if is_closed { &self.closed_before } else { &self.before };
         let until = self.since.as_ref().and_then(|since| since.newest.as_deref()).filter(|_| is_own);
         let limit = page.room();
-        let listed = Listing { account: &account, before: self.before.as_deref(), until, limit, slot: self.mark.slot };
+        let listed = Listing { account: &account, before: before.as_deref(), until, limit, slot: self.mark.slot };
         let listed = listed.read(page.outside).await?;
         let known = self.since.as_ref().map_or(0, |since| since.slot.saturating_sub(OVERLAP_SLOTS));
         let fresh: Vec<&Listed> = listed.iter().take_while(|one| one.slot >= known).collect();
@@ -332,8 +372,8 @@ impl Walk {
             page.records.push(effect.record(&one.signature, one.time()));
             page.seen.insert(one.signature.clone());
             for account in effect.closed {
-                if self.closed.len() < MOST_CLOSED && !self.closed.contains(&account) {
-                    self.closed.push(account);
+                if !self.is_queued(account) {
+                    page.outside.warn(TOO_MANY_CLOSED);
                 }
             }
         }
@@ -341,8 +381,8 @@ impl Walk {
             self.mark.newest = listed.first().map(|first| first.signature.clone()).or(self.mark.newest.take());
         }
         match last {
-            Some(last) if goes_on || !is_whole => self.stay(account, last),
-            _ => self.leave(account),
+            Some(last) if goes_on || !is_whole => self.stay(account, last, is_closed),
+            _ => self.leave(account, is_closed),
         }
         Ok(if is_whole { Step::Whole } else { Step::Part })
     }

@@ -277,6 +277,41 @@ async fn accounts_that_were_closed_are_read_too() {
 }
 
 #[tokio::test]
+async fn whatever_was_closed_is_read_before_the_list_that_it_was_met_on_goes_on() {
+    let (fake, world, wallet) = start().await;
+    let mut quiet = HashSet::new();
+    for number in 0..60 {
+        let tokens = fake.open(FRIEND, WALLET, &Fake::address(&format!("mint {number}")), 6, TOKEN_PROGRAM);
+        quiet.insert(fake.receive_token(&tokens, 9));
+        fake.close(&tokens);
+    }
+    let mut cursor = None;
+    let mut found = HashSet::new();
+    loop {
+        let page = world.page(&Solana, &wallet, cursor.as_ref()).await.unwrap();
+        found.extend(page.records.into_iter().map(|record| record.provider_id));
+        let Next::More(next) = page.next else { break };
+        cursor = Some(next);
+    }
+    assert_eq!(quiet.difference(&found).count(), 0);
+}
+
+#[test]
+fn a_closed_account_is_read_once_and_too_many_are_told_of() {
+    let mark = Mark { slot: 1, newest: None };
+    let (closed, known) = (VecDeque::new(), String::new());
+    let mut walk = Walk { since: None, mark, place: Place::Own, before: None, closed, closed_before: None, known };
+    for number in 0..MOST_CLOSED {
+        assert!(walk.is_queued(format!("{number:08}{WALLET}")));
+        assert!(walk.is_queued(format!("{number:08}{WALLET}")));
+    }
+    assert!(!walk.is_queued(format!("{MOST_CLOSED:08}{WALLET}")) && walk.is_queued(format!("{:08}{WALLET}", 7)));
+    assert_eq!(walk.closed.len(), MOST_CLOSED);
+    walk.closed.clear();
+    assert!(Cursor::of(&Position::Walking(walk)).as_str().len() < 50_000);
+}
+
+#[tokio::test]
 async fn records_say_what_a_transaction_did() {
     let (fake, world, wallet) = start().await;
     let mint = Fake::address("mint");
