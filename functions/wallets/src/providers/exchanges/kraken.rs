@@ -463,11 +463,11 @@ mod tests {
         let credit = (RecordKind::Withdrawal, None, amount("5"), None);
         let refid = fake.withdraw("k", 1_779_000_000.0, "ZEUR", "-4.91", "0.09");
         let (before, end) = world.walk(&Kraken, &account, None).await.unwrap();
-        assert_eq!(before.iter().map(told).collect::<Vec<_>>(), [debit.clone()]);
+        assert_eq!(before.iter().map(told).collect::<Vec<_>>(), std::slice::from_ref(&debit));
         fake.book_back(&refid, 1_779_999_900.0);
         world.clock.advance(SignedDuration::from_secs(10));
         let (after, _) = world.walk(&Kraken, &account, end).await.unwrap();
-        assert_eq!(after.iter().map(told).collect::<Vec<_>>(), [credit.clone()]);
+        assert_eq!(after.iter().map(told).collect::<Vec<_>>(), std::slice::from_ref(&credit));
         assert_ne!(after[0].provider_id, before[0].provider_id, "or it would be taken for the same record");
         // On one page, and at the same moment.
         let refid = fake.withdraw("k", 1_779_999_950.0, "ZEUR", "-4.91", "0.09");
