@@ -1,6 +1,8 @@
 //! Canaries: secrets that are random, in the shape of no credential (what looks like one is struck out of logs anyway), and
 //! looked for afterwards in everything that was answered, logged and stored, as they are and encoded.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
@@ -9,9 +11,16 @@ use kit::{TestApp, logs};
 /// What every canary begins with.
 pub(crate) const MARK: &str = "c4n4ry";
 
-/// What was planted in one test.
-#[derive(Default)]
-pub(crate) struct Canaries(pub(crate) Vec<String>);
+/// What was planted in one test, and how far the log was before.
+pub(crate) struct Canaries(pub(crate) Vec<String>, usize);
+
+impl Default for Canaries {
+    fn default() -> Self {
+        Self(Vec::new(), logs::now())
+    }
+}
+
+type Forms = Vec<(&'static str, String)>;
 
 impl Canaries {
     /// A new one. Lower-case letters and digits stay themselves in a URL, in JSON, and in a host's name.
@@ -24,29 +33,30 @@ impl Canaries {
     /// No canary is in `text`, be it as it is, in base64, in hexadecimal or as a list of bytes.
     #[track_caller]
     pub(crate) fn assert_absent(&self, text: &str, from: &str) {
+        static MARKS: LazyLock<Forms> = LazyLock::new(|| forms(MARK));
         let lower = text.to_ascii_lowercase();
-        let found = |needle: &str| {
-            forms(needle).into_iter().find_map(|(form, encoded)| {
-                let haystack = if form == "base64" { text } else { &lower };
-                let at = haystack.find(&encoded)?;
+        let found = |forms: &Forms| {
+            forms.iter().find_map(|(form, encoded)| {
+                let haystack = if *form == "base64" { text } else { &lower };
+                let at = haystack.find(encoded)?;
                 let around = haystack.get(at.saturating_sub(300)..at + encoded.len()).unwrap_or_default();
-                Some(format!("{form} of {needle} in …{around}"))
+                Some(format!("{form} in …{around}"))
             })
         };
         // Logs are long, and canaries many: one look tells that there is none at all.
-        if self.0.iter().all(|canary| canary.starts_with(MARK)) && found(MARK).is_none() {
+        if self.0.iter().all(|canary| canary.starts_with(MARK)) && found(&MARKS).is_none() {
             return;
         }
         for canary in &self.0 {
-            if let Some(place) = found(canary) {
-                panic!("{from}: {place}");
+            if let Some(place) = found(&forms(canary)) {
+                panic!("{from}: {canary} as {place}");
             }
         }
     }
 }
 
 /// The forms in which a text could still be had: of base64 the part that does not depend on what stands around it.
-fn forms(text: &str) -> Vec<(&'static str, String)> {
+fn forms(text: &str) -> Forms {
     let bytes: Vec<String> = text.bytes().map(|byte| byte.to_string()).collect();
     let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let mut forms = vec![("the text", text.to_owned()), ("hexadecimal", hex), ("bytes", bytes.join(", "))];
@@ -67,14 +77,14 @@ pub(crate) async fn assert_kept(app: &TestApp, canaries: &Canaries) {
     canaries.assert_absent(&app.all_items().await, "the table");
     let listed = app.secrets.list_secrets().include_planned_deletion(true).max_results(100).send().await.unwrap();
     canaries.assert_absent(&format!("{:?}", listed.secret_list()), "the secrets' names and descriptions");
-    let logs = logs::all();
+    let logs = logs::since(canaries.1);
     assert!(logs.contains("answered"), "nothing is logged");
     canaries.assert_absent(&logs, "the logs");
 }
 
 #[test]
 fn a_canary_is_found_in_every_form() {
-    let canaries = Canaries(vec!["c4n4ry0123456789abcdef".into()]);
+    let canaries = Canaries(vec!["c4n4ry0123456789abcdef".into()], 0);
     let engine = base64::engine::general_purpose::STANDARD;
     let canary = &canaries.0[0];
     let mut found: Vec<String> = vec![

@@ -14,6 +14,7 @@ mod rate_limit;
 mod rules;
 mod secrets;
 mod services;
+mod stacks;
 mod sweep;
 mod telemetry;
 mod tokens;

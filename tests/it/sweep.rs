@@ -10,6 +10,7 @@ use shared::function::Function;
 
 use crate::secrets::{assert_tidy, labels, named_versions};
 use crate::services::fixtures;
+use crate::stacks::Own;
 
 const AN_HOUR: i64 = 3_600;
 const TWO_HOURS: i64 = 7_200;
@@ -378,8 +379,10 @@ async fn a_sweep_that_fails_anywhere_is_repeated_safely() {
     sweep_in(&app, TWO_HOURS).await;
     let steps = app.proxy.operations().len();
     for step in 1..=steps {
+        // One after the other on one stack.
+        let app = TestApp::start().await;
+        let own = Own::of(&app).await;
         for (fault, always) in [(Fault::LoseAnswer, false), (Fault::LoseAnswer, true), (Fault::ServerError, true)] {
-            let app = TestApp::start().await;
             let staying = one_of_everything(&app).await;
             let event = app.scheduled_event_in(TWO_HOURS);
             let injected = app.proxy.inject(fault.clone()).at_step(step);
@@ -396,6 +399,7 @@ async fn a_sweep_that_fails_anywhere_is_repeated_safely() {
             for (id, secret) in &staying {
                 assert_eq!(readable(&app, id).await, *secret, "{fault:?} at step {step}");
             }
+            own.alone(&app).await;
         }
     }
 }

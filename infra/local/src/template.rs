@@ -2,6 +2,7 @@
 //! schedules.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -60,12 +61,17 @@ pub struct Schedule {
 }
 
 impl Template {
-    /// The template that was built in.
+    /// The template that was built in. It is read once in a process.
     ///
     /// # Errors
     /// [`TemplateError`].
     pub fn embedded() -> Result<Self, TemplateError> {
-        Self::parse(TEMPLATE)
+        static EMBEDDED: OnceLock<Template> = OnceLock::new();
+        if let Some(template) = EMBEDDED.get() {
+            return Ok(template.clone());
+        }
+        let template = Self::parse(TEMPLATE)?;
+        Ok(EMBEDDED.get_or_init(|| template).clone())
     }
 
     /// Reads a template.

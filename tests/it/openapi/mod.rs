@@ -6,14 +6,17 @@ mod documents;
 mod named;
 mod operations;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use jsonschema::Validator;
 use kit::Answer;
 use serde_json::{Value, json};
 
 /// A group's document as it is made from the code now.
 fn document(group: &str) -> Value {
-    let documents = local::openapi::documents().unwrap();
-    documents.into_iter().find(|(name, _)| *name == group).unwrap().1
+    static DOCUMENTS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| local::openapi::documents().unwrap());
+    DOCUMENTS.iter().find(|(name, _)| *name == group).unwrap().1.clone()
 }
 
 /// An operation of a document, with where it is.
@@ -27,18 +30,26 @@ struct Described {
 fn operations_of(document: &Value) -> Vec<Described> {
     let paths = document["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, item)| {
-        item.as_object().unwrap().iter().map(|(method, value)| Described {
-            id: value["operationId"].as_str().unwrap().to_owned(),
-            method: method.to_uppercase(),
-            path: path.clone(),
-            value: value.clone(),
-        })
+        item.as_object().unwrap().iter().map(|(method, value)| described(path, method, value))
     });
     operations.collect()
 }
 
+fn described(path: &str, method: &str, value: &Value) -> Described {
+    Described {
+        id: value["operationId"].as_str().unwrap().to_owned(),
+        method: method.to_uppercase(),
+        path: path.to_owned(),
+        value: value.clone(),
+    }
+}
+
 fn operation(document: &Value, id: &str) -> Described {
-    operations_of(document).into_iter().find(|one| one.id == id).unwrap_or_else(|| panic!("no operation {id}"))
+    let paths = document["paths"].as_object().unwrap().iter();
+    let mut operations = paths
+        .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, value)| (path, method, value)));
+    let found = operations.find(|(_, _, value)| value["operationId"] == id);
+    found.map(|(path, method, value)| described(path, method, value)).unwrap_or_else(|| panic!("no operation {id}"))
 }
 
 /// What a reference of the document stands for.
@@ -59,9 +70,13 @@ fn validator(document: &Value, schema: &Value) -> Validator {
         .unwrap_or_else(|error| panic!("{error} in {schema}"))
 }
 
-/// Everything that is wrong with a value.
+/// Everything that is wrong with a value. A schema of a group's document is prepared once.
 fn objections(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
-    let validator = validator(document, schema);
+    static VALIDATORS: Mutex<BTreeMap<String, Arc<Validator>>> = Mutex::new(BTreeMap::new());
+    let key = format!("{} {schema}", document["info"]["title"]);
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let validator = validators.entry(key).or_insert_with(|| Arc::new(validator(document, schema))).clone();
+    drop(validators);
     validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 

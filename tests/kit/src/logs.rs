@@ -32,5 +32,18 @@ pub fn collect() {
 /// Everything logged so far.
 #[must_use]
 pub fn all() -> String {
-    String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    since(0)
+}
+
+/// How far the log is: where what is logged next begins.
+#[must_use]
+pub fn now() -> usize {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
+/// What was logged since the log was so far, by whichever test.
+#[must_use]
+pub fn since(position: usize) -> String {
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(lines.get(position..).unwrap_or_default()).into_owned()
 }
