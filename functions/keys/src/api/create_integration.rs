@@ -93,8 +93,7 @@ pub(super) async fn prove(
 
 async fn read(mut fields: Fields, group: &Group) -> Result<Wanted, ApiError> {
     let provider = input::provider_name(&mut fields);
-    let base_url = fields
-        .optional("base_url", "an http or https URL without a user and a query", |value| address(value.as_str()?));
+    let base_url = fields.optional("base_url", "an http URL without user or query", |value| address(value.as_str()?));
     if let Some(Err(error)) = match &base_url {
         Some(url) => Some(group.platform.egress.admit(url).await),
         None => None,
