@@ -181,7 +181,8 @@ fn message(error: &ApiError) -> String {
         | ApiError::NotConfigured { detail }
         | ApiError::ProviderRefused { detail, .. }
         | ApiError::ProviderTimeout { detail, .. } => detail.clone(),
-        ApiError::PayloadTooLarge { limit: LARGEST, .. } => TOO_LARGE.into(),
+        // Nothing but a file may be so large; what reads the body before us may take a little more.
+        ApiError::PayloadTooLarge { limit: LARGEST.., .. } => TOO_LARGE.into(),
         ApiError::PayloadTooLarge { what, limit } => format!("{what} is larger than {limit} bytes."),
         ApiError::UnsupportedMediaType { accepted } => {
             format!("The body must be sent with `Content-Type: {accepted}`.")
