@@ -170,7 +170,8 @@ fn message(error: &ApiError) -> String {
             "Invalid query parameters".into()
         }
         ApiError::InvalidInput(_) => "Invalid request body".into(),
-        ApiError::PayloadTooLarge { limit: LARGEST, .. } => TOO_LARGE.into(),
+        // Nothing but a file may be so large; what reads the body before us may take a little more.
+        ApiError::PayloadTooLarge { limit: LARGEST.., .. } => TOO_LARGE.into(),
         ApiError::Internal(_) => {
             "Something went wrong on our side. Try again; if it goes on, report the request_id.".into()
         }

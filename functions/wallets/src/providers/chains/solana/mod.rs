@@ -306,7 +306,7 @@ impl Walk {
     }
 
     /// Puts a closed account on the list of those that are to be read, once. False if there are too many.
-    fn is_queued(&mut self, account: String) -> bool {
+    fn queue_closed(&mut self, account: String) -> bool {
         let Some(start) = account.get(..KEPT_OF_ADDRESS) else { return true };
         if self.known.as_bytes().chunks_exact(KEPT_OF_ADDRESS).any(|known| known == start.as_bytes()) {
             return true;
@@ -372,7 +372,7 @@ impl Walk {
             page.records.push(effect.record(&one.signature, one.time()));
             page.seen.insert(one.signature.clone());
             for account in effect.closed {
-                if !self.is_queued(account) {
+                if !self.queue_closed(account) {
                     page.outside.warn(TOO_MANY_CLOSED);
                 }
             }

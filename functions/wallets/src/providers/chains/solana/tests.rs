@@ -302,10 +302,10 @@ fn a_closed_account_is_read_once_and_too_many_are_told_of() {
     let (closed, known) = (VecDeque::new(), String::new());
     let mut walk = Walk { since: None, mark, place: Place::Own, before: None, closed, closed_before: None, known };
     for number in 0..MOST_CLOSED {
-        assert!(walk.is_queued(format!("{number:08}{WALLET}")));
-        assert!(walk.is_queued(format!("{number:08}{WALLET}")));
+        assert!(walk.queue_closed(format!("{number:08}{WALLET}")));
+        assert!(walk.queue_closed(format!("{number:08}{WALLET}")));
     }
-    assert!(!walk.is_queued(format!("{MOST_CLOSED:08}{WALLET}")) && walk.is_queued(format!("{:08}{WALLET}", 7)));
+    assert!(!walk.queue_closed(format!("{MOST_CLOSED:08}{WALLET}")) && walk.queue_closed(format!("{:08}{WALLET}", 7)));
     assert_eq!(walk.closed.len(), MOST_CLOSED);
     walk.closed.clear();
     assert!(Cursor::of(&Position::Walking(walk)).as_str().len() < 50_000);
