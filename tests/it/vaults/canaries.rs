@@ -397,7 +397,8 @@ async fn printing_what_holds_a_secret_does_not_print_it() {
         installation_id: None,
     };
     let client = vaults::providers::Client { id: "one".into(), secret: secret.clone(), slug: None };
-    let contents = Contents { variables: [("A".to_owned(), variable())].into(), hides_names: false };
+    let contents =
+        Contents { variables: [("A".to_owned(), variable())].into(), hides_names: false, ..Contents::default() };
     let change = Change { name: "A".into(), value: Some(secret.clone()), before: Some(variable()) };
     let session = Session::new("one", None, &secret, &app.platform.egress, Ids::default().now());
     for (what, printed) in [

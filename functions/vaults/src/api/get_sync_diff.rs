@@ -42,6 +42,7 @@ impl Row {
             Standing::Drifted => ("drifted", None),
             Standing::Unknown => ("unknown", None),
             Standing::Unreadable => ("unreadable", None),
+            Standing::Reserved => ("reserved", None),
         };
         Self { name, standing, managed }
     }

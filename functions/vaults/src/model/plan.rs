@@ -78,9 +78,11 @@ pub enum Standing {
     Unknown,
     /// The source's value does not show itself, so it cannot be carried over.
     Unreadable,
+    /// The source has it, and the provider keeps the name for itself.
+    Reserved,
 }
 
-/// How every name stands that is not `reserved`.
+/// How every name stands. Of those that are `reserved` only what the source has is told.
 #[must_use]
 pub fn compare<'a>(
     source: &'a Side,
@@ -89,8 +91,12 @@ pub fn compare<'a>(
     reserved: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<&'a str, Standing> {
     let names: BTreeSet<&str> = source.values.keys().chain(target.values.keys()).map(String::as_str).collect();
-    let names = names.into_iter().filter(|name| !reserved(name));
-    names.map(|name| (name, stand(name, source, target, ledger))).collect()
+    let stand = |name| match (reserved(name), source.values.contains_key(name)) {
+        (false, _) => Some((name, stand(name, source, target, ledger))),
+        (true, true) => Some((name, Standing::Reserved)),
+        (true, false) => None,
+    };
+    names.into_iter().filter_map(stand).collect()
 }
 
 fn stand(name: &str, source: &Side, target: &Side, ledger: &Ledger) -> Standing {
@@ -138,7 +144,7 @@ pub struct Plan {
     pub to_update: Vec<String>,
     /// What the source lacks and may be deleted.
     pub to_delete: Vec<String>,
-    /// What is left alone: equal on both sides, or not to be read on the source's.
+    /// What is left alone: equal on both sides, not to be read on the source's, or a name that the platform keeps for itself.
     pub to_skip: Vec<String>,
 }
 
@@ -150,7 +156,7 @@ impl Plan {
     }
 }
 
-/// What a sync has to do. `reserved` names belong to the provider and never appear.
+/// What a sync has to do. `reserved` names belong to the provider: they are left alone, whoever has them.
 #[must_use]
 pub fn plan(
     source: &Side,
@@ -165,7 +171,7 @@ pub fn plan(
         let list = match standing {
             Standing::Missing => &mut plan.to_create,
             Standing::Different | Standing::Drifted | Standing::Unknown => &mut plan.to_update,
-            Standing::Same | Standing::Unreadable => &mut plan.to_skip,
+            Standing::Same | Standing::Unreadable | Standing::Reserved => &mut plan.to_skip,
             Standing::Extra { managed }
                 if deletions == Deletions::All || (managed && deletions == Deletions::Managed) =>
             {
@@ -339,10 +345,12 @@ mod tests {
         }
 
         #[test]
-        fn reserved_names_never_appear(world in world()) {
+        fn reserved_names_are_left_alone_and_the_sources_are_told(world in world()) {
             let plan = world.plan();
-            let lists = [plan.to_create, plan.to_update, plan.to_delete, plan.to_skip];
+            let lists = [plan.to_create, plan.to_update, plan.to_delete];
             prop_assert_eq!(lists.iter().flatten().find(|name| is_reserved(name)), None);
+            let told = plan.to_skip.iter().filter(|name| is_reserved(name));
+            prop_assert!(told.eq(world.source.values.keys().filter(|name| is_reserved(name))));
         }
 
         #[test]
@@ -353,9 +361,8 @@ mod tests {
                 prop_assert!(list.is_sorted());
                 prop_assert!(list.iter().all(|name| seen.insert(name.clone())), "{plan:?}");
             }
-            // Whatever the source has, and the provider does not keep for itself, is in one of them.
-            let named = world.source.values.keys().filter(|name| !is_reserved(name));
-            prop_assert!(named.into_iter().all(|name| seen.contains(name)));
+            // Whatever the source has is in one of them.
+            prop_assert!(world.source.values.keys().all(|name| seen.contains(name)));
         }
 
         #[test]

@@ -28,7 +28,7 @@ use shared::egress::{Answer, Outgoing, Upstream};
 use super::halves::{Called, by_halves};
 use super::{
     Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
-    has_prefix, only_environment, segment, settle,
+    only_environment, segment, settle,
 };
 
 const NAME: &str = "Cloudflare";
@@ -70,8 +70,9 @@ impl Provider for Cloudflare {
         &ENTRY
     }
 
-    fn reserves(&self, name: &str) -> bool {
-        has_prefix(name, "CF")
+    /// A Worker has no names but those that it is given: `CF_API_TOKEN` is a secret like any other.
+    fn reserves(&self, _name: &str) -> bool {
+        false
     }
 
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
@@ -118,10 +119,13 @@ impl Provider for Cloudflare {
     async fn read(&self, session: &Session<'_>, place: &Place) -> Result<Contents, Trouble> {
         only_environment(&ENTRY, place)?;
         let listed: Vec<Secret> = succeed(session, request(session, place, Method::GET, "secrets")).await?;
-        let own = listed.into_iter().filter(|secret| !self.reserves(&secret.name));
         let variable =
             |secret: Secret| (secret.name, Variable { value: None, marker: None, handle: json!(secret.kind) });
-        Ok(Contents { variables: own.map(variable).collect(), hides_names: false })
+        Ok(Contents {
+            variables: listed.into_iter().map(variable).collect(),
+            hides_names: false,
+            ..Contents::default()
+        })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -300,7 +304,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("token")),
             unknown_projects: &["nothing", "../scripts", ""],
             unknown_environments: (&["staging"], &["production"]),
-            reserved: (Some("CF_ACCESS"), "CF_TOKEN"),
+            reserved: (None, None),
+            ordinary: "CF_API_TOKEN",
         }
     }
 

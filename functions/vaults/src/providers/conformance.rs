@@ -30,8 +30,10 @@ pub(super) struct Row {
     pub(super) unknown_projects: &'static [&'static str],
     /// Environments that are not there, and what the answer names instead.
     pub(super) unknown_environments: (&'static [&'static str], &'static [&'static str]),
-    /// A name of the platform's own that may be there, and one that a vault may have.
-    pub(super) reserved: (Option<&'static str>, &'static str),
+    /// Of the names that the platform reserves, if it does, one that may be there and one that a vault may have.
+    pub(super) reserved: (Option<&'static str>, Option<&'static str>),
+    /// A name that looks like the platform's own and is an ordinary one.
+    pub(super) ordinary: &'static str,
 }
 
 async fn rows() -> Vec<Row> {
@@ -142,9 +144,23 @@ async fn reserved_names_are_left_alone() {
         if let Some(theirs) = theirs {
             (row.set)(theirs, "x");
         }
-        row.view.push(&[(ours, "1"), ("B", "2")], &mut Ledger::new(), Deletions::All).await;
+        let source: Vec<_> = ours.into_iter().chain(["B"]).map(|name| (name, "2")).collect();
+        let plan = row.view.push(&source, &mut Ledger::new(), Deletions::All).await;
+        // Left alone, but not passed over in silence.
+        assert_eq!(plan.to_skip.first().map(String::as_str), ours, "{}", row.name());
         let mut expected = vec![("B".to_owned(), "2".to_owned())];
         expected.extend(theirs.map(|theirs| (theirs.to_owned(), "x".to_owned())));
         assert_eq!((row.values)(), expected, "{}", row.name());
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_reserved_is_written_and_deleted() {
+    for row in rows().await {
+        let mut ledger = Ledger::new();
+        row.view.push(&[(row.ordinary, "1")], &mut ledger, Deletions::All).await;
+        assert_eq!((row.values)(), [(row.ordinary.to_owned(), "1".to_owned())], "{}", row.name());
+        row.view.push(&[], &mut ledger, Deletions::All).await;
+        assert_eq!((row.values)(), [], "{}", row.name());
     }
 }

@@ -32,10 +32,23 @@ use shared::egress::{Answer, Outgoing, Upstream};
 use super::halves::{Called, by_halves};
 use super::{
     Abilities, Account, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
-    has_prefix, only_environment, segment, settle,
+    only_environment, segment, settle,
 };
 
 const NAME: &str = "Fly.io";
+/// What every machine is given, whatever secrets there are.
+const SET_BY_FLY: &[&str] = &[
+    "FLY_ALLOC_ID",
+    "FLY_APP_NAME",
+    "FLY_IMAGE_REF",
+    "FLY_MACHINE_ID",
+    "FLY_MACHINE_VERSION",
+    "FLY_PRIVATE_IP",
+    "FLY_PROCESS_GROUP",
+    "FLY_PUBLIC_IP",
+    "FLY_REGION",
+    "FLY_VM_MEMORY_MB",
+];
 /// What macaroons begin with.
 const MACAROONS: &[&str] = &["fm1r_", "fm1a_", "fm2_"];
 /// So many requests of one kind may come at once.
@@ -78,7 +91,7 @@ impl Provider for Fly {
     }
 
     fn reserves(&self, name: &str) -> bool {
-        has_prefix(name, "FLY")
+        SET_BY_FLY.contains(&name)
     }
 
     fn tidy(&self, token: &str) -> String {
@@ -135,7 +148,7 @@ impl Provider for Fly {
         let own = listed.secrets.into_iter().filter(|secret| !self.reserves(&secret.name));
         let variable =
             |secret: Secret| (secret.name, Variable { value: None, marker: secret.digest, handle: Json::Null });
-        Ok(Contents { variables: own.map(variable).collect(), hides_names: false })
+        Ok(Contents { variables: own.map(variable).collect(), hides_names: false, ..Contents::default() })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -340,7 +353,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke(TOKEN)),
             unknown_projects: &["nothing", "../apps", ""],
             unknown_environments: (&["staging"], &["production"]),
-            reserved: (Some("FLY_REGION"), "FLY_APP_NAME"),
+            reserved: (Some("FLY_REGION"), Some("FLY_APP_NAME")),
+            ordinary: "FLY_API_TOKEN",
         }
     }
 

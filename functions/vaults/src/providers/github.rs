@@ -121,7 +121,11 @@ impl Provider for Github {
         let scope = Scope::of(place)?;
         let variable = |marker| Variable { value: None, marker: Some(marker), handle: Json::Null };
         let listed = scope.list(session).await?.into_iter().filter(|(name, _)| !self.reserves(name));
-        Ok(Contents { variables: listed.map(|(name, marker)| (name, variable(marker))).collect(), hides_names: false })
+        Ok(Contents {
+            variables: listed.map(|(name, marker)| (name, variable(marker))).collect(),
+            hides_names: false,
+            ..Contents::default()
+        })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -477,7 +481,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("token")),
             unknown_projects: &["acme/nothing", "other/shop", "acme/../shop", "shop", "/", ""],
             unknown_environments: (&["staging", "production/../..", ""], &["repository", "production"]),
-            reserved: (None, "GITHUB_TOKEN"),
+            reserved: (None, Some("GITHUB_TOKEN")),
+            ordinary: "GITHUBBER",
         }
     }
 

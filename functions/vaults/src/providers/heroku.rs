@@ -5,7 +5,8 @@
 //! whole or refused whole, without a word on which name was wrong, so a refused batch is halved.
 //!
 //! Add-ons attach config vars of their own, such as `DATABASE_URL`, which Heroku lets nobody change or delete. They are
-//! read as the others are and refused before they are sent: each half of a refused batch restarts the app.
+//! read as the others are and locked: no push plans to write them, and one that was attached since is refused before it is
+//! sent, for each half of a refused batch restarts the app.
 //!
 //! The facts are from Heroku's platform API reference and its article on OAuth. PKCE is not documented and not sent; the
 //! address that users are sent back to is the one that is set at Heroku.
@@ -26,10 +27,23 @@ use super::halves::{Called, by_halves};
 use super::oauth::TokenEndpoint;
 use super::{
     Abilities, Account, Authorization, Change, Client, Contents, Entry, OAuth, OAuthError, Outcome, Place, Project,
-    Provider, Session, Tokens, Trouble, Variable, has_prefix, only_environment, segment, settle,
+    Provider, Session, Tokens, Trouble, Variable, only_environment, segment, settle,
 };
 
 const NAME: &str = "Heroku";
+/// What every dyno is given where an app has dyno metadata, whatever config vars there are.
+const SET_BY_HEROKU: &[&str] = &[
+    "HEROKU_APP_DEFAULT_DOMAIN_NAME",
+    "HEROKU_APP_ID",
+    "HEROKU_APP_NAME",
+    "HEROKU_BUILD_COMMIT",
+    "HEROKU_BUILD_DESCRIPTION",
+    "HEROKU_DYNO_ID",
+    "HEROKU_RELEASE_CREATED_AT",
+    "HEROKU_RELEASE_VERSION",
+    "HEROKU_SLUG_COMMIT",
+    "HEROKU_SLUG_DESCRIPTION",
+];
 const VERSION: &str = "application/vnd.heroku+json; version=3";
 /// What is asked for on the consent page: config vars are protected, and the account tells whose they are.
 const SCOPES: &str = "identity write-protected";
@@ -68,7 +82,7 @@ impl Provider for Heroku {
     }
 
     fn reserves(&self, name: &str) -> bool {
-        has_prefix(name, "HEROKU")
+        SET_BY_HEROKU.contains(&name)
     }
 
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
@@ -97,13 +111,13 @@ impl Provider for Heroku {
         only_environment(&ENTRY, place)?;
         let vars: BTreeMap<String, Option<String>> =
             succeed(session, request(session, Method::GET, &config_vars(place))).await?;
-        let attached = attached(session, place).await?;
+        let locked = attached(session, place).await?;
         let own = vars.into_iter().filter(|(name, _)| !self.reserves(name));
         let variable = |(name, value): (String, Option<String>)| {
-            let handle = json!(attached.contains(&name));
+            let handle = json!(locked.contains(&name));
             (name, Variable { value: Some(value.unwrap_or_default().into()), marker: None, handle })
         };
-        Ok(Contents { variables: own.map(variable).collect(), hides_names: false })
+        Ok(Contents { variables: own.map(variable).collect(), hides_names: false, locked })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -275,7 +289,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("secret-1")),
             unknown_projects: &["app-9", "../account", ""],
             unknown_environments: (&["staging"], &["production"]),
-            reserved: (Some("HEROKU_APP_NAME"), "HEROKU_SLUG"),
+            reserved: (Some("HEROKU_APP_NAME"), Some("HEROKU_SLUG_COMMIT")),
+            ordinary: "HEROKU_API_KEY",
         }
     }
 
@@ -341,6 +356,18 @@ mod tests {
         assert!(said["A"].is_ok() && said["B"].is_ok(), "{said:?}");
         assert_eq!((writes(&fake.host), fake.restarts("app-1")), (1, 1));
         let values = [("A", "1"), ("B", "2"), ("DATABASE_URL", "postgres://"), ("REDIS_URL", "redis://")];
+        assert_eq!(fake.values("app-1"), pairs(&values));
+    }
+
+    #[tokio::test]
+    async fn a_run_has_nothing_to_do_with_what_add_ons_attach() {
+        let (fake, view) = start().await;
+        fake.attach("app-1", "DATABASE_URL", "postgres://");
+        fake.attach("app-1", "REDIS_URL", "redis://");
+        let plan = view.push(&[("A", "1"), ("REDIS_URL", "mine")], &mut Ledger::new(), Deletions::All).await;
+        assert_eq!((plan.to_create, plan.to_skip), (vec!["A".to_owned()], vec!["REDIS_URL".to_owned()]));
+        assert_eq!((plan.to_update, plan.to_delete), (Vec::new(), Vec::new()));
+        let values = [("A", "1"), ("DATABASE_URL", "postgres://"), ("REDIS_URL", "redis://")];
         assert_eq!(fake.values("app-1"), pairs(&values));
     }
 

@@ -33,7 +33,7 @@ pub(crate) mod testing;
 mod trouble;
 mod vercel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -145,6 +145,8 @@ pub struct Contents {
     pub variables: BTreeMap<String, Variable>,
     /// True if there may be names that the token is not shown.
     pub hides_names: bool,
+    /// The names that this project lets nobody change, those of add-ons for instance.
+    pub locked: BTreeSet<String>,
 }
 
 /// One variable of one environment.
@@ -203,7 +205,8 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// True if the provider keeps this name for itself: it is never written, deleted or taken over.
+    /// True if the provider sets this name itself, or takes it from nobody: it is never written, deleted or taken over. A name
+    /// that the provider merely uses elsewhere is not reserved: a key of its API is a secret like any other.
     fn reserves(&self, name: &str) -> bool;
 
     /// What is wrong with this name or value at this provider, before anything is asked. A sentence.

@@ -166,7 +166,7 @@ impl Provider for Netlify {
             let marker = variable.updated_at.clone();
             variables.insert(variable.key, Variable { value, marker, handle: Json::Null });
         }
-        Ok(Contents { variables, hides_names: false })
+        Ok(Contents { variables, hides_names: false, ..Contents::default() })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {

@@ -161,7 +161,7 @@ impl Provider for Railway {
             let handle = json!(value.is_none());
             variables.insert(name, Variable { value, marker: mark.map(|mark| mark.updated_at.clone()), handle });
         }
-        Ok(Contents { variables, hides_names })
+        Ok(Contents { variables, hides_names, ..Contents::default() })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {

@@ -19,10 +19,25 @@ use url::Url;
 
 use super::{
     Abilities, Account, Brake, Change, Contents, Entry, Outcome, Place, Project, Provider, Session, Trouble, Variable,
-    has_prefix, only_environment, segment, settle,
+    only_environment, segment, settle,
 };
 
 const NAME: &str = "Render";
+/// What every service is given, whatever variables there are.
+const SET_BY_RENDER: &[&str] = &[
+    "RENDER",
+    "RENDER_CPU_COUNT",
+    "RENDER_DISCOVERY_SERVICE",
+    "RENDER_EXTERNAL_HOSTNAME",
+    "RENDER_EXTERNAL_URL",
+    "RENDER_GIT_BRANCH",
+    "RENDER_GIT_COMMIT",
+    "RENDER_GIT_REPO_SLUG",
+    "RENDER_INSTANCE_ID",
+    "RENDER_SERVICE_ID",
+    "RENDER_SERVICE_NAME",
+    "RENDER_SERVICE_TYPE",
+];
 const PAGE: usize = 100;
 /// Longer lists than this are not Render's.
 const MOST_PAGES: usize = 1_000;
@@ -55,7 +70,7 @@ impl Provider for Render {
     }
 
     fn reserves(&self, name: &str) -> bool {
-        has_prefix(name, "RENDER")
+        SET_BY_RENDER.contains(&name)
     }
 
     fn objection(&self, _name: &str, value: &SecretString) -> Option<String> {
@@ -82,7 +97,11 @@ impl Provider for Render {
         let own = items.into_iter().map(|item| item.env_var).filter(|one| !self.reserves(&one.key));
         let variable =
             |one: EnvVar| (one.key, Variable { value: Some(one.value.into()), marker: None, handle: Json::Null });
-        Ok(Contents { variables: own.map(variable).collect::<BTreeMap<_, _>>(), hides_names: false })
+        Ok(Contents {
+            variables: own.map(variable).collect::<BTreeMap<_, _>>(),
+            hides_names: false,
+            ..Contents::default()
+        })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -251,7 +270,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("secret-1")),
             unknown_projects: &["srv-9", "../owners", ""],
             unknown_environments: (&["staging"], &["production"]),
-            reserved: (Some("RENDER_TOKEN"), "RENDER_URL"),
+            reserved: (Some("RENDER_GIT_BRANCH"), Some("RENDER_EXTERNAL_URL")),
+            ordinary: "RENDER_API_KEY",
         }
     }
 

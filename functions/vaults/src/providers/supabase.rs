@@ -102,7 +102,11 @@ impl Provider for Supabase {
         only_environment(&ENTRY, place)?;
         let variable = |marker| Variable { value: None, marker, handle: Json::Null };
         let listed = list(session, place).await?.into_iter();
-        Ok(Contents { variables: listed.map(|(name, marker)| (name, variable(marker))).collect(), hides_names: false })
+        Ok(Contents {
+            variables: listed.map(|(name, marker)| (name, variable(marker))).collect(),
+            hides_names: false,
+            ..Contents::default()
+        })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {
@@ -313,7 +317,8 @@ mod tests {
             revoke: Box::new(move || revokes.revoke("token")),
             unknown_projects: &["nothing", "../projects", ""],
             unknown_environments: (&["staging"], &["production"]),
-            reserved: (None, "SUPABASE_URL"),
+            reserved: (None, Some("SUPABASE_URL")),
+            ordinary: "MY_SUPABASE_URL",
         }
     }
 

@@ -141,7 +141,7 @@ impl View {
             (name.clone(), value)
         });
         let target = Side { values: there.collect(), hides_names: contents.hides_names };
-        let reserved = |name: &str| self.provider.reserves(name);
+        let reserved = |name: &str| self.provider.reserves(name) || contents.locked.contains(name);
         let plan = plan(&Side { values: from, hides_names: false }, &target, ledger, deletions, &reserved);
         let change = |name: &String| Change {
             name: name.clone(),

@@ -123,7 +123,7 @@ impl Provider for Vercel {
             let handle = serde_json::to_value(Handle::from(&record)).unwrap_or_default();
             variables.insert(record.key, Variable { value, marker, handle });
         }
-        Ok(Contents { variables, hides_names })
+        Ok(Contents { variables, hides_names, ..Contents::default() })
     }
 
     async fn write(&self, session: &Session<'_>, place: &Place, batch: &[Change]) -> Result<Vec<Outcome>, Trouble> {

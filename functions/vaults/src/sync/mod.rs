@@ -93,6 +93,12 @@ impl Survey {
         }
     }
 
+    /// True if the name is not to be written or deleted. What the project alone keeps may be taken over from it.
+    fn is_reserved(&self, direction: Direction, name: &str) -> bool {
+        let locked = direction == Direction::Push && self.contents.locked.contains(name);
+        locked || self.open.provider.reserves(name)
+    }
+
     /// What a sync has to do.
     #[must_use]
     pub fn plan(&self, direction: Direction, delete: Option<DeleteScope>) -> Plan {
@@ -104,7 +110,7 @@ impl Survey {
             Some(DeleteScope::All) => Deletions::All,
             Some(DeleteScope::Managed) => Deletions::Managed,
         };
-        plan::plan(&source, &target, &self.book.ledger(), deletions, &|name| self.open.provider.reserves(name))
+        plan::plan(&source, &target, &self.book.ledger(), deletions, &|name| self.is_reserved(direction, name))
     }
 
     /// How every name stands.
@@ -112,7 +118,7 @@ impl Survey {
     pub fn standings(&self, direction: Direction) -> BTreeMap<String, Standing> {
         let (source, target) = self.source_and_target(direction);
         let ledger = self.book.ledger();
-        let standings = plan::compare(&source, &target, &ledger, &|name| self.open.provider.reserves(name));
+        let standings = plan::compare(&source, &target, &ledger, &|name| self.is_reserved(direction, name));
         standings.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect()
     }
 

@@ -39,7 +39,8 @@ pub(in crate::providers) async fn row() -> Row {
         revoke: Box::new(move || revokes.revoke("token")),
         unknown_projects: &["site-9", "../sites", ""],
         unknown_environments: (&["staging", "all", "branch:", "branch"], &["production, deploy-preview"]),
-        reserved: (Some("NETLIFY_TOKEN"), "NETLIFY"),
+        reserved: (Some("NETLIFY_TOKEN"), Some("NETLIFY")),
+        ordinary: "NETLIFYING",
     }
 }
 

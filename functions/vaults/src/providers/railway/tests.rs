@@ -48,7 +48,8 @@ pub(in crate::providers) async fn row() -> Row {
         revoke: Box::new(move || revokes.revoke("token")),
         unknown_projects: &["p-9", "p-1/s-9", "", "/"],
         unknown_environments: (&["qa", "shop-pr-7"], &["production, staging."]),
-        reserved: (Some("RAILWAY_RUN_UID"), "RAILWAY_URL"),
+        reserved: (Some("RAILWAY_RUN_UID"), Some("RAILWAY_URL")),
+        ordinary: "RAILWAYS",
     }
 }
 

@@ -39,7 +39,8 @@ pub(in crate::providers) async fn row() -> Row {
         revoke: Box::new(move || revokes.revoke("token")),
         unknown_projects: &["prj_9", "../v2/user", "..", ""],
         unknown_environments: (&["qa"], &["production, preview, development, staging"]),
-        reserved: (Some("VERCEL_URL"), "VERCEL_ENV"),
+        reserved: (Some("VERCEL_URL"), Some("VERCEL_ENV")),
+        ordinary: "VERCELLI",
     }
 }
 
