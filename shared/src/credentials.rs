@@ -117,6 +117,14 @@ pub enum CredentialError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl CredentialError {
+    /// True if the secret takes no more versions, or no more labels, just now.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "LimitExceededException")
+    }
+}
+
 /// A secret as the sweep sees it: no value.
 #[derive(Debug, Clone)]
 pub struct SecretEntry {

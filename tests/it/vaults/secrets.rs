@@ -143,3 +143,28 @@ async fn edits_of_different_names_at_once_are_all_kept() {
     let expected = json!({ "A": "1", "N0": "0", "N1": "1", "N2": "2", "N3": "3", "N4": "4", "N5": "5" });
     assert_eq!(values(&vaults).await, expected);
 }
+
+#[tokio::test]
+async fn an_environment_is_changed_more_often_than_a_secret_takes_versions() {
+    let app = TestApp::start().await;
+    let vaults = app.vaults();
+    // A large value that is never touched, in the same part as what is.
+    put(&vaults, json!({ "KEPT": "x".repeat(1_024) })).await;
+    for number in 0..105 {
+        let _ = vaults.patch(SECRETS, &json!({ "A": number.to_string() })).await.expect(200);
+    }
+    assert_eq!(values(&vaults).await, json!({ "A": "104", "KEPT": "x".repeat(1_024) }));
+    // Both secrets are needed until no kept version names the full one.
+    assert_eq!(app.secret_names().await.len(), 2);
+    let back = vaults.post(&format!("{ENVIRONMENT}/rollback"), &json!({ "version": 98 })).await;
+    let _ = back.expect(200);
+    assert_eq!(values(&vaults).await["A"], "96");
+    for number in 0..10 {
+        let _ = vaults.patch(SECRETS, &json!({ "A": format!("again {number}") })).await.expect(200);
+    }
+    assert_eq!(values(&vaults).await["A"], "again 9");
+    assert_eq!(app.secret_names().await.len(), 1);
+    let swept = app.invoke("sweep", &app.scheduled_event_in(7_200)).await;
+    assert_eq!(swept.header("x-amz-function-error"), None, "{}", swept.text);
+    assert_eq!(values(&vaults).await["A"], "again 9");
+}

@@ -74,6 +74,12 @@ pub fn without(message: &str, value: &SecretString) -> String {
     if text.len() >= STRUCK_FROM { message.replace(text, "***") } else { message.to_owned() }
 }
 
+/// The number of a part: what its name begins with. Parts that were moved have more behind a point.
+#[must_use]
+pub fn number_of(part: &str) -> &str {
+    part.split_once('.').map_or(part, |(number, _)| number)
+}
+
 impl Values {
     /// How many there are.
     #[must_use]
@@ -147,8 +153,12 @@ impl Values {
     #[must_use]
     pub fn spread(self, before: &BTreeMap<String, Self>) -> Option<BTreeMap<String, Self>> {
         let home = |name: &str| {
-            before.iter().find(|(_, values)| values.0.contains_key(name)).and_then(|(part, _)| part.parse().ok())
+            before
+                .iter()
+                .find(|(_, values)| values.0.contains_key(name))
+                .and_then(|(part, _)| number_of(part).parse().ok())
         };
+        let known = |number: usize| before.keys().find(|part| number_of(part).parse() == Ok(number)).cloned();
         // The braces take two bytes.
         let mut parts: BTreeMap<usize, (usize, Self)> = BTreeMap::new();
         let mut homeless = Vec::new();
@@ -171,7 +181,8 @@ impl Values {
             values.0.insert(name, value);
         }
         let parts = parts.into_iter().filter(|(_, (_, values))| !values.is_empty());
-        Some(parts.map(|(part, (_, values))| (part.to_string(), values)).collect())
+        let name = |number: usize| known(number).unwrap_or_else(|| number.to_string());
+        Some(parts.map(|(number, (_, values))| (name(number), values)).collect())
     }
 
     /// The values of all parts together.
@@ -223,6 +234,18 @@ mod tests {
             let changed = after.iter().filter(|(part, values)| before.get(*part) != Some(values)).count();
             prop_assert!(changed <= 1);
         }
+    }
+
+    #[test]
+    fn a_part_that_was_moved_keeps_its_number() {
+        let large = "x".repeat(LARGEST_VALUE);
+        let all = ["A", "B", "C", "D"].map(|name| (name.to_owned(), large.clone())).into();
+        let parts = values(&all).spread(&BTreeMap::new()).unwrap();
+        assert_eq!(parts.keys().collect::<Vec<_>>(), ["0", "1"]);
+        let moved = parts.into_iter().map(|(part, values)| (if part == "1" { "1.ab".into() } else { part }, values));
+        let moved: BTreeMap<String, Values> = moved.collect();
+        let again = values(&all).spread(&moved).unwrap();
+        assert!(again == moved);
     }
 
     #[test]

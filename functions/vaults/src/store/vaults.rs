@@ -7,6 +7,11 @@
 //! names merge and none is lost. A crash in between leaves an item whose versions are all readable, and labels that the
 //! sweep takes off.
 //!
+//! Secrets Manager keeps about a hundred versions of a secret and forgets none within a day, whatever its labels, so a part
+//! that is changed more often than that has no room for another. Such a part is moved: its values go to a fresh secret, and
+//! the old one goes when no kept version needs it. A secret has few labels too, and edits that are under way at the same
+//! time may have them all; that passes, so a part is moved only when it goes on.
+//!
 //! Every version that the item names carries a label of its own, so that Secrets Manager does not forget it; what falls out
 //! of the kept versions is let go, and a secret that no kept version needs is deleted.
 
@@ -23,7 +28,7 @@ use shared::credentials::{CredentialError, Credentials, LARGEST, SecretOwner, Se
 use shared::http::ApiError;
 use shared::table::{Index, Key, Record, Stored, Table, TableError, Uncommitted, keys};
 
-use super::values::{MOST_PARTS, Values};
+use super::values::{MOST_PARTS, Values, number_of};
 use super::{TRIES, queue};
 use crate::GROUP;
 use crate::model::vault::Parts;
@@ -100,7 +105,20 @@ enum Attempt {
     Done(Environment),
     /// Another change got in between.
     Again,
+    /// A secret takes no more versions or labels just now.
+    Full,
 }
+
+/// What was staged of a change.
+#[derive(Default)]
+struct Staged {
+    versions: Parts,
+    /// Parts that were moved to a fresh secret, and where.
+    moved: BTreeMap<String, String>,
+}
+
+/// After so many refusals of a full secret in a row it is not others' edits that have its labels.
+const PATIENCE: u32 = 4;
 
 /// The group's vaults. Every method takes the tenant.
 #[derive(Debug, Clone)]
@@ -270,13 +288,15 @@ impl Environments {
         by: &str,
         edit: &Edit,
     ) -> Result<Environment, ApiError> {
+        let mut refusals = 0;
         for attempt in 0..TRIES {
             let stored = self.stored(tenant, vault, name).await?;
-            match self.attempt(tenant, (vault, name), stored, by, edit).await {
-                Ok(Attempt::Done(environment)) => return Ok(environment),
-                Ok(Attempt::Again) => self.table.pause(attempt).await,
-                Err(error) => return Err(error),
+            match self.attempt(tenant, (vault, name), stored, by, (edit, refusals >= PATIENCE)).await? {
+                Attempt::Done(environment) => return Ok(environment),
+                Attempt::Again => refusals = 0,
+                Attempt::Full => refusals += 1,
             }
+            self.table.pause(attempt).await;
         }
         Err(TableError::Contended.into())
     }
@@ -287,7 +307,7 @@ impl Environments {
         (vault, name): (&VaultName, &EnvironmentName),
         stored: Option<Stored<Environment>>,
         by: &str,
-        edit: &Edit,
+        (edit, may_move): (&Edit, bool),
     ) -> Result<Attempt, ApiError> {
         let read = stored.as_ref().map(|stored| stored.version);
         let now = self.ids.now();
@@ -300,7 +320,7 @@ impl Environments {
             parts: Parts::new(),
             restored: None,
         };
-        let mut staged = Parts::new();
+        let mut staged = Staged::default();
         if let Edit::Restore(number) = edit {
             let restored = before.version(*number).ok_or(ApiError::NotFound { what: "Version" })?;
             version.names = restored.names;
@@ -324,13 +344,16 @@ impl Environments {
             if read.is_some() && parts == there {
                 return Ok(Attempt::Done(before));
             }
-            match self.stage(tenant, &before, &there, &parts).await? {
+            match self.stage(tenant, &before, &there, &parts, may_move).await? {
                 Some(fresh) => staged = fresh,
-                None => return Ok(Attempt::Again),
+                None => return Ok(Attempt::Full),
             }
-            let kept = |part: &String| present.get(part).copied();
-            let chosen = |part: &String| staged.get(part).copied().or_else(|| kept(part));
-            version.parts = parts.keys().filter_map(|part| Some((part.clone(), chosen(part)?))).collect();
+            let named = |part: &String| {
+                let part = staged.moved.get(part).unwrap_or(part);
+                let of_part = staged.versions.get(part).or_else(|| present.get(part))?;
+                Some((part.clone(), *of_part))
+            };
+            version.parts = parts.keys().filter_map(named).collect();
         }
         let mut after = before.clone();
         after.add(version);
@@ -338,42 +361,51 @@ impl Environments {
             self.tidy(tenant, &before, &after).await;
             return Ok(Attempt::Done(after));
         }
-        self.undo(tenant, &before.id, &staged).await?;
+        self.undo(tenant, &before.id, &staged.versions).await?;
         Ok(Attempt::Again)
     }
 
-    /// Stages every part that has changed. `None` if others stage so much at once that there is no room.
+    /// Stages every part that has changed. `None` if a secret has no room and may not be moved.
     async fn stage(
         &self,
         tenant: &Tenant,
         before: &Environment,
         there: &BTreeMap<String, Values>,
         parts: &BTreeMap<String, Values>,
-    ) -> Result<Option<Parts>, ApiError> {
-        let mut staged = Parts::new();
+        may_move: bool,
+    ) -> Result<Option<Staged>, ApiError> {
+        let mut staged = Staged::default();
         for (part, values) in parts.iter().filter(|(part, values)| there.get(*part) != Some(values)) {
-            let owner = Self::owner(tenant, &before.id, part);
             let version = SecretVersion(self.ids.uuid());
-            let mut outcome = self.credentials.stage(&owner, version, &values.document()).await;
-            // A new secret's first version has no label of its own.
-            if outcome.is_ok() && !before.parts.contains_key(part) {
-                outcome = self.credentials.keep(&owner, version).await;
+            staged.versions.insert(part.clone(), version);
+            let mut outcome = self.stage_part(tenant, before, part, version, values).await;
+            if may_move && outcome.as_ref().is_err_and(CredentialError::is_full) {
+                let fresh = moved(part, version);
+                staged.versions.remove(part);
+                staged.versions.insert(fresh.clone(), version);
+                outcome = self.stage_part(tenant, before, &fresh, version, values).await;
+                staged.moved.insert(part.clone(), fresh);
             }
-            staged.insert(part.clone(), version);
-            match outcome {
-                Ok(()) => {}
-                // Labels are few; another edit that is under way has them.
-                Err(CredentialError::Refused { code, .. }) if code == "LimitExceededException" => {
-                    self.undo(tenant, &before.id, &staged).await?;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.undo(tenant, &before.id, &staged).await?;
-                    return Err(error.into());
-                }
+            if let Err(error) = outcome {
+                self.undo(tenant, &before.id, &staged.versions).await?;
+                return if error.is_full() { Ok(None) } else { Err(error.into()) };
             }
         }
         Ok(Some(staged))
+    }
+
+    async fn stage_part(
+        &self,
+        tenant: &Tenant,
+        before: &Environment,
+        part: &str,
+        version: SecretVersion,
+        values: &Values,
+    ) -> Result<(), CredentialError> {
+        let owner = Self::owner(tenant, &before.id, part);
+        self.credentials.stage(&owner, version, &values.document()).await?;
+        // A new secret's first version has no label of its own.
+        if before.parts.contains_key(part) { Ok(()) } else { self.credentials.keep(&owner, version).await }
     }
 
     /// Writes the item, if it is still the version that was read. False if not.
@@ -464,4 +496,11 @@ impl Environments {
             outcome => outcome.map(drop),
         }
     }
+}
+
+/// The name of the fresh secret that a part is moved to: its number, and what nothing else has.
+fn moved(part: &str, version: SecretVersion) -> String {
+    let id = version.0.simple().to_string();
+    let unique = id.get(20..).unwrap_or_default();
+    format!("{}.{unique}", number_of(part))
 }

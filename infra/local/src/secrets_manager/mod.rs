@@ -10,7 +10,7 @@
 //! What a version and a staging label may do is written once, without storage, in `labels`: a secret's labels are a map
 //! from label to version, so a label cannot sit on two versions. A new `AWSCURRENT` takes `AWSPREVIOUS` along to the
 //! version it leaves. A version without a label is deprecated: readable by its id, hidden from the lists, and forgotten
-//! once more than a hundred are newer.
+//! when it is a day old and a secret has a hundred versions. With a hundred younger or labelled ones a secret takes no more.
 //!
 //! A deleted secret keeps its name until its deletion date has passed. Nothing runs in the background: each transaction
 //! starts by removing what is due by the clock in [`Options`].
@@ -20,8 +20,7 @@
 //! - No rotation, replication or resource policies: those operations answer `UnknownOperationException`, and
 //!   `CreateSecret` refuses `AddReplicaRegions`.
 //! - `KmsKeyId` is remembered and shown; values are stored as they are, in a file only its owner may read (mode 0600).
-//! - The service keeps every version for 24 hours before it prunes; here the hundred newest deprecated versions stay,
-//!   whatever their age.
+//! - The service has about a hundred versions of a secret; here the hundred-and-first is refused.
 //! - A list that is not told an order ascends by creation.
 //! - Every write is seen by the next read, and a forced deletion is immediate.
 //!

@@ -26,8 +26,8 @@ use super::{Clock, Options};
 /// Marks the file as ours in SQLite's header: "CSEC".
 const APPLICATION_ID: i32 = 0x4353_4543;
 const SCHEMA_VERSION: i32 = 1;
-/// How many versions without a label a secret keeps.
-const DEPRECATED_LIMIT: i64 = 100;
+/// How many versions a secret may have.
+const VERSION_LIMIT: i64 = 100;
 /// How many characters of an ARN follow the secret's name: a hyphen and six random ones.
 const ARN_SUFFIX_LENGTH: usize = 7;
 
@@ -399,7 +399,7 @@ impl Session<'_> {
         Ok(labels.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Replaces the labels of a secret, marks it as changed, and forgets the versions this deprecates too many of.
+    /// Replaces the labels of a secret, and marks it as changed.
     pub(super) fn relabel(&self, secret: &Secret, labels: &Labels) -> Result<(), Error> {
         self.transaction.prepare_cached("DELETE FROM label WHERE secret = ?1")?.execute(params![secret.row])?;
         let mut insert =
@@ -407,14 +407,6 @@ impl Session<'_> {
         for (label, version) in labels.iter() {
             insert.execute(params![secret.row, label, version.as_str()])?;
         }
-        self.transaction
-            .prepare_cached(
-                "DELETE FROM version WHERE row IN (
-                     SELECT row FROM version
-                     WHERE secret = ?1 AND id NOT IN (SELECT version FROM label WHERE secret = ?1)
-                     ORDER BY row DESC LIMIT -1 OFFSET ?2)",
-            )?
-            .execute(params![secret.row, DEPRECATED_LIMIT])?;
         self.transaction
             .prepare_cached("UPDATE secret SET changed = ?2 WHERE row = ?1")?
             .execute(params![secret.row, self.now])?;
@@ -436,8 +428,30 @@ impl Session<'_> {
         Ok(version.optional()?)
     }
 
-    /// Adds a version, still without a label.
+    /// Adds a version, still without a label. Where there are too many, the oldest go that have neither a label nor been
+    /// made within a day; where none may go, there is no room.
     pub(super) fn insert_version(&self, secret: &Secret, id: &VersionId, value: &Value) -> Result<(), Error> {
+        let count: i64 = self
+            .transaction
+            .prepare_cached("SELECT count(*) FROM version WHERE secret = ?1")?
+            .query_row(params![secret.row], |row| row.get(0))?;
+        let surplus = (count + 1 - VERSION_LIMIT).max(0);
+        let forgotten = self
+            .transaction
+            .prepare_cached(
+                "DELETE FROM version WHERE row IN (
+                     SELECT row FROM version
+                     WHERE secret = ?1 AND created <= ?2
+                       AND id NOT IN (SELECT version FROM label WHERE secret = ?1)
+                     ORDER BY row LIMIT ?3)",
+            )?
+            .execute(params![secret.row, self.now.plus_days(-1), surplus])?;
+        if i64::try_from(forgotten).unwrap_or(i64::MAX) < surplus {
+            return Err(Error::LimitExceeded(format!(
+                "You've reached the quota of {VERSION_LIMIT} versions of this secret. Versions are removed a day after they \
+                 were created."
+            )));
+        }
         self.transaction
             .prepare_cached("INSERT INTO version (secret, id, kind, value, created) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![secret.row, id.as_str(), value.kind(), value, self.now])?;

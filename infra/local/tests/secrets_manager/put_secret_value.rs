@@ -144,17 +144,28 @@ async fn a_version_without_labels_stays_readable_by_its_id() {
 }
 
 #[tokio::test]
-async fn only_the_hundred_newest_versions_without_labels_are_kept() {
+async fn a_secret_has_a_hundred_versions_and_none_goes_within_a_day() {
     let emulator = Emulator::start().await;
     emulator.create("a", "0").await;
     emulator.put("a", "kept", &["keep-abc"]).await;
-    for number in 1..=103 {
+    let put = |number: usize| {
         let put = emulator.client.put_secret_value().secret_id("a").secret_string(number.to_string());
-        put.client_request_token(token(number)).send().await.unwrap();
+        put.client_request_token(token(number)).send()
+    };
+    for number in 3..=100 {
+        let _ = put(number).await.unwrap();
     }
-    // Current is 103, previous is 102; the hundred before are 2 to 101.
+    assert_code(put(101).await, "LimitExceededException");
+    // What was sent twice is no new version.
+    let _ = put(100).await.unwrap();
+    emulator.pass(DAY - 1);
+    assert_code(put(101).await, "LimitExceededException");
+    emulator.pass(1);
+    let _ = put(101).await.unwrap();
+    let _ = put(102).await.unwrap();
+    // The first went, and what has a label stays.
     let get = |number| emulator.client.get_secret_value().secret_id("a").version_id(token(number)).send();
-    assert_code(get(1).await, "ResourceNotFoundException");
-    assert_eq!(get(2).await.unwrap().secret_string.as_deref(), Some("2"));
+    assert_code(get(3).await, "ResourceNotFoundException");
+    assert_eq!(get(4).await.unwrap().secret_string.as_deref(), Some("4"));
     assert_eq!(emulator.get_stage("a", "keep-abc").await.as_deref(), Some("kept"));
 }
