@@ -3,7 +3,7 @@
 //! # Theory of operation
 //! A connection whose token ends stands in a queue of the table's index with the time at which it is to be renewed. A worker
 //! claims it by a conditional write, which gives it a lease and a fencing number; asks the platform; stores the new token; and
-//! only then is it used. One at a time, because a platform may take the second use of a refresh token for theft and end the
+//! only then is it used. Storing it is tried again and again, for the old one may be used up. One at a time, because a platform may take the second use of a refresh token for theft and end the
 //! grant. A refused grant marks the connection, so that its owner connects it again; anything else puts the renewal off.
 //!
 //! A request that finds a token ended does the same at once, or waits for the worker that does.
@@ -12,9 +12,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 use shared::Platform;
 use shared::auth::Tenant;
+use shared::credentials::SecretVersion;
 use shared::deadline;
 use shared::http::ApiError;
 use shared::job::{Job, JobError, ScheduledEvent};
@@ -35,6 +37,9 @@ const ENOUGH: Duration = Duration::from_secs(15);
 /// A worker that renews a token is waited for so long.
 const WAITS_FOR: Duration = Duration::from_secs(10);
 const LOOKS_AGAIN: Duration = Duration::from_millis(100);
+/// A new token is tried to be stored for so long, with pauses that are doubled each time.
+const KEEPS_TRYING: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a renewal came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +66,7 @@ pub async fn renew(vaults: &Vaults, tenant: &Tenant, id: Uuid, early: bool) -> R
     match ask(vaults, tenant, &connection).await {
         Ok((tokens, before)) => {
             let held = Held { access: tokens.access, refresh: tokens.refresh.or(before.refresh) };
-            let stored = vaults.connections.refreshed(tenant, (&connection, fence), &held, tokens.lives).await?;
+            let stored = keep(vaults, tenant, (&connection, fence), &held, tokens.lives).await?;
             Ok(if stored { Renewal::Renewed } else { Renewal::Alone })
         }
         Err(OAuthError::InvalidGrant) => {
@@ -76,6 +81,31 @@ pub async fn renew(vaults: &Vaults, tenant: &Tenant, id: Uuid, early: bool) -> R
             };
             vaults.connections.change(tenant, id, put_off).await?;
             Ok(Renewal::PutOff)
+        }
+    }
+}
+
+/// Stores what the platform gave. The token that it was given for may be used up, so what fails is tried again while there
+/// is time: the lease is longer.
+async fn keep(
+    vaults: &Vaults,
+    tenant: &Tenant,
+    renewal: (&Connection, u64),
+    held: &Held,
+    lives: Option<SignedDuration>,
+) -> Result<bool, ApiError> {
+    let version = SecretVersion(vaults.platform.ids.uuid());
+    let (trying_since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let stored = vaults.connections.refreshed(tenant, renewal, (version, held), lives).await;
+        let time = trying_since.elapsed() + pause < KEEPS_TRYING && deadline::left().is_none_or(|left| left > pause);
+        match stored {
+            Err(error) if time => {
+                tracing::error!(connection = %renewal.0.id, ?error, "a renewed token is not stored yet");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            stored => return stored,
         }
     }
 }

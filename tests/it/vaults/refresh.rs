@@ -128,3 +128,27 @@ async fn a_platform_in_trouble_is_asked_again_later() {
     assert_eq!(tick(&app).await, tally(1, 0, 0));
     assert_eq!(status(&app).await, "active");
 }
+
+#[tokio::test]
+async fn a_renewed_token_is_not_lost_to_a_moment_without_secrets_manager_or_the_table() {
+    for call in ["PutSecretValue", "PutItem"] {
+        let app = TestApp::start().await;
+        connect_railway(&app).await;
+        app.advance(3_000);
+        let faults = app.fakes.railway.host.faults();
+        faults.next_on("/oauth/token", 1, Fault::Hang);
+        let ran = async {
+            faults.hanging(1).await;
+            // More often than the SDK tries by itself.
+            let struck = app.proxy.inject(kit::fault_proxy::Fault::ServerError).on(call).times(4);
+            faults.release();
+            struck
+        };
+        let (ran, struck) = join!(tick(&app), ran);
+        assert_eq!((ran, struck.strikes()), (tally(1, 0, 0), 4), "{call}");
+        assert_eq!((exchanges(&app), app.fakes.railway.grants(), status(&app).await), (2, 1, "active".into()));
+        // What was stored is the new token: the next renewal works.
+        app.advance(3_000);
+        assert_eq!(tick(&app).await, tally(1, 0, 0));
+    }
+}

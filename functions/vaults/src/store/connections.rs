@@ -235,6 +235,7 @@ impl Connections {
     }
 
     /// Stores a renewed token. False if the connection was connected again meanwhile, or is gone; the token is then of no use.
+    /// Repeated with the same version it does the same.
     ///
     /// # Errors
     /// [`ApiError`] if it could not be stored.
@@ -242,12 +243,11 @@ impl Connections {
         &self,
         tenant: &Tenant,
         (before, fence): (&Connection, u64),
-        held: &Held,
+        (version, held): (SecretVersion, &Held),
         lives: Option<SignedDuration>,
     ) -> Result<bool, ApiError> {
         let owner = Self::owner(tenant, before.id);
         let (document, names) = held.document();
-        let version = SecretVersion(self.ids.uuid());
         self.credentials.stage(&owner, version, &document).await?;
         let secret = SecretPart { version, keys: names };
         let now = self.ids.now();
