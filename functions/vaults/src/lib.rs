@@ -29,7 +29,7 @@ use shared::table::TableError;
 use uuid::Uuid;
 
 use crate::model::{Connection, Status, Target};
-use crate::providers::{Client, Held, Provider, Session, Trouble};
+use crate::providers::{Client, Held, Project, Provider, Session, Trouble};
 use crate::store::{Authorizations, Connections, Environments, Links};
 
 /// The group's name in keys, secrets and logs.
@@ -58,6 +58,8 @@ pub struct Open {
     /// The connection.
     pub connection: Connection,
     held: Held,
+    /// True if the token was refused and is a new one now.
+    renewed: bool,
 }
 
 impl std::fmt::Debug for Open {
@@ -135,7 +137,7 @@ impl Vaults {
             return Err(Trouble::Unauthorized(message).into());
         }
         let held = self.connections.held(tenant, &connection).await?;
-        Ok(Open { provider, connection, held })
+        Ok(Open { provider, connection, held, renewed: false })
     }
 
     /// The same target in the platform's own words, if the connection is the tenant's.
@@ -159,15 +161,43 @@ impl Vaults {
         Session::new(&connection.account_id, team, &held.access, &self.platform.egress, self.platform.ids.now())
     }
 
-    /// Passes on what a provider answered; a token that it does not accept is noted.
+    /// Passes on what a provider answered. Nothing, if it did not accept the token and there is a new one now: it is to be
+    /// asked again. A token that cannot be renewed, or was, is noted as refused.
     ///
     /// # Errors
     /// What the provider said, or [`ApiError::Internal`] if that could not be noted.
-    pub async fn heard<T>(&self, tenant: &Tenant, open: &Open, answer: Result<T, Trouble>) -> Result<T, Obstacle> {
-        if let Err(Trouble::Unauthorized(_)) = &answer {
-            self.connections.need_reauth(tenant, &open.connection).await?;
+    pub async fn heard<T>(
+        &self,
+        tenant: &Tenant,
+        open: &mut Open,
+        answer: Result<T, Trouble>,
+    ) -> Result<Option<T>, Obstacle> {
+        let Err(Trouble::Unauthorized(_)) = &answer else { return Ok(Some(answer?)) };
+        if open.connection.is_renewable()
+            && !open.renewed
+            && let Some(connection) = refresh::replaced(self, tenant, &open.connection).await?
+        {
+            open.held = self.connections.held(tenant, &connection).await?;
+            open.connection = connection;
+            open.renewed = true;
+            return Ok(None);
         }
-        Ok(answer?)
+        self.connections.need_reauth(tenant, &open.connection).await?;
+        Ok(Some(answer?))
+    }
+
+    /// Every project of a connection's account, by name.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the tenant has no such connection, [`Trouble`] if the platform does not tell.
+    pub async fn projects(&self, tenant: &Tenant, id: Uuid) -> Result<Vec<Project>, Obstacle> {
+        let mut open = self.open(tenant, id).await?;
+        loop {
+            let found = open.provider.projects(&self.session(&open)).await;
+            if let Some(projects) = self.heard(tenant, &mut open, found).await? {
+                return Ok(projects);
+            }
+        }
     }
 
     /// Deletes a connection with everything that hangs on it; the grant is taken back at the provider, where it can be.

@@ -6,7 +6,9 @@
 //! only then is it used. Storing it is tried again and again, for the old one may be used up. One at a time, because a platform may take the second use of a refresh token for theft and end the
 //! grant. A refused grant marks the connection, so that its owner connects it again; anything else puts the renewal off.
 //!
-//! A request that finds a token ended does the same at once, or waits for the worker that does.
+//! A request that finds a token ended does the same at once, or waits for the worker that does. So does one whose token the
+//! platform refuses before its time, or without ever having said when it ends: only if the grant is refused too, or the new
+//! token, must the account be connected again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -144,6 +146,33 @@ pub async fn usable(vaults: &Vaults, tenant: &Tenant, id: Uuid) -> Result<Connec
             Renewal::Alone if waiting_since.elapsed() < WAITS_FOR => tokio::time::sleep(LOOKS_AGAIN).await,
             Renewal::PutOff | Renewal::Alone => {
                 let message = "The connection's token has ended and could not be renewed just now. Try again later.";
+                return Err(Trouble::Down(message.into()).into());
+            }
+        }
+    }
+}
+
+/// The connection with another token than the one that the platform has just refused: a renewed one. Nothing if its grant is
+/// refused too.
+///
+/// # Errors
+/// [`ApiError::NotFound`] if the tenant has no such connection, [`Trouble`] if its token could not be renewed just now.
+pub async fn replaced(vaults: &Vaults, tenant: &Tenant, refused: &Connection) -> Result<Option<Connection>, Obstacle> {
+    let waiting_since = Instant::now();
+    loop {
+        let connection = vaults.connections.read(tenant, refused.id).await?;
+        if connection.status == Status::NeedsReauth {
+            return Ok(None);
+        }
+        if connection.secret.version != refused.secret.version {
+            return Ok(Some(connection));
+        }
+        match renew(vaults, tenant, refused.id, true).await? {
+            Renewal::Renewed | Renewal::Refused => {}
+            Renewal::Alone if waiting_since.elapsed() < WAITS_FOR => tokio::time::sleep(LOOKS_AGAIN).await,
+            Renewal::PutOff | Renewal::Alone => {
+                let message =
+                    "The connection's token is not accepted and could not be renewed just now. Try again later.";
                 return Err(Trouble::Down(message.into()).into());
             }
         }

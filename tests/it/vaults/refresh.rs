@@ -117,6 +117,28 @@ async fn a_refused_grant_asks_for_the_account_to_be_connected_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_before_its_time_is_renewed_and_the_question_asked_again() {
+    let app = TestApp::start().await;
+    let id = connect_railway(&app).await;
+    let path = format!("{CONNECTIONS}/{id}/projects");
+    app.fakes.railway.end_access_tokens();
+    let vaults = app.vaults();
+    let (one, other) = join!(vaults.get(&path), vaults.get(&path));
+    assert_eq!(one.expect(200)["data"]["projects"][0]["name"], other.expect(200)["data"]["projects"][0]["name"]);
+    assert_eq!((exchanges(&app), app.fakes.railway.grants(), status(&app).await), (2, 1, "active".into()));
+    // The token endpoint is in trouble: nothing is known, so nothing is disabled.
+    app.fakes.railway.end_access_tokens();
+    app.fakes.railway.host.faults().next_on("/oauth/token", 1, Fault::Answer(Reply::status(503)));
+    let _ = vaults.get(&path).await.expect(502);
+    assert_eq!(status(&app).await, "active");
+    // The grant is refused as well.
+    let refusal = Reply::status(400).json(&json!({ "error": "invalid_grant" }));
+    app.fakes.railway.host.faults().next_on("/oauth/token", 1, Fault::Answer(refusal));
+    let _ = vaults.get(&path).await;
+    assert_eq!(status(&app).await, "needs_reauth");
+}
+
+#[tokio::test]
 async fn a_platform_in_trouble_is_asked_again_later() {
     let app = TestApp::start().await;
     connect_railway(&app).await;

@@ -66,8 +66,6 @@ pub(super) async fn list_projects(
     NamedConnection(id): NamedConnection,
     reply: Reply,
 ) -> Result<Response, ApiError> {
-    let open = vaults.open(caller.tenant(), id).await?;
-    let found = open.provider.projects(&vaults.session(&open)).await;
-    let projects = vaults.heard(caller.tenant(), &open, found).await?;
+    let projects = vaults.projects(caller.tenant(), id).await?;
     Ok(reply.ok(List { projects: projects.into_iter().map(Row::from).collect() }))
 }

@@ -47,6 +47,9 @@ pub struct SecretPart {
     pub keys: Vec<String>,
 }
 
+/// The name in a secret's document of the token that gets a new one.
+pub const REFRESH_TOKEN: &str = "refresh_token";
+
 /// Where the renewal of a connection's token stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refresh {
@@ -119,9 +122,15 @@ impl Connection {
         self.token_expires_at.is_some_and(|at| at <= soon)
     }
 
+    /// True if there is something to get a new token with, whether or not the present one is known to end.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.way == Way::Oauth && self.secret.keys.iter().any(|name| name == REFRESH_TOKEN)
+    }
+
     /// Takes the renewal on, if it is due or `early` and no other worker has it: the fencing number.
     pub fn claim_refresh(&mut self, now: Timestamp, early: bool) -> Option<u64> {
-        let due = self.refresh.due_at.is_some_and(|at| early || at <= now);
+        let due = self.refresh.due_at.is_some_and(|at| at <= now) || (early && self.is_renewable());
         let held = self.refresh.leased_until.is_some_and(|until| now < until);
         if !due || held || self.status != Status::Active {
             return None;
@@ -175,7 +184,10 @@ mod tests {
     }
 
     fn part(number: u128) -> SecretPart {
-        SecretPart { version: SecretVersion(Uuid::from_u128(number)), keys: vec!["access_token".into()] }
+        SecretPart {
+            version: SecretVersion(Uuid::from_u128(number)),
+            keys: vec!["access_token".into(), REFRESH_TOKEN.into()],
+        }
     }
 
     fn connection() -> Connection {
@@ -210,6 +222,14 @@ mod tests {
         assert!(one.refreshed(2, part(3), at(3_062), Some(SignedDuration::from_mins(10))));
         assert_eq!((one.secret.clone(), one.token_expires_at), (part(3), Some(at(3_662))));
         assert_eq!(one.refresh.due_at, Some(at(3_362)));
+    }
+
+    #[test]
+    fn a_token_that_is_not_known_to_end_is_renewed_only_when_it_is_asked_for() {
+        let mut one = Connection { token_expires_at: None, refresh: Refresh::default(), ..connection() };
+        assert_eq!((one.claim_refresh(at(99_999), false), one.claim_refresh(at(99_999), true)), (None, Some(1)));
+        one.secret.keys.pop();
+        assert_eq!((one.is_renewable(), one.claim_refresh(at(199_999), true)), (false, None));
     }
 
     #[test]

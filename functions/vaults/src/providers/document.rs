@@ -4,8 +4,9 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use shared::credentials::{CredentialError, disclose};
 
+use crate::model::connection::REFRESH_TOKEN as REFRESH;
+
 const ACCESS: &str = "access_token";
-const REFRESH: &str = "refresh_token";
 
 /// A connection's tokens.
 #[derive(Debug, Clone)]

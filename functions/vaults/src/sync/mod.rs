@@ -141,10 +141,14 @@ impl Vaults {
     /// [`ApiError::NotFound`] if the tenant has no such vault or connection, [`Trouble`] if the platform does not tell.
     pub async fn survey(&self, tenant: &Tenant, target: &Target, direction: Direction) -> Result<Survey, Obstacle> {
         let environment = self.environments.find(tenant, &target.vault, &target.environment).await?;
-        let open = self.open(tenant, target.connection_id).await?;
+        let mut open = self.open(tenant, target.connection_id).await?;
         let place = Place { project_id: target.project_id.clone(), environment: target.provider_environment.clone() };
-        let session = self.session(&open);
-        let contents = self.heard(tenant, &open, read(&open, &session, &place).await).await?;
+        let contents = loop {
+            let answer = read(&open, &self.session(&open), &place).await;
+            if let Some(contents) = self.heard(tenant, &mut open, answer).await? {
+                break contents;
+            }
+        };
         let (environment, values) = match environment {
             Some(environment) => {
                 let (environment, values) = self.environments.values(tenant, environment).await?;
@@ -158,7 +162,6 @@ impl Vaults {
         let (account, project) = (connection.account_id.as_str(), place.project_id.as_str());
         let scope = [tenant.as_str(), &connection.provider, account, project, &place.environment];
         let fingerprints = Fingerprints::new(key, &scope);
-        drop(session);
         Ok(Survey { environment, values, contents, open, place, book, fingerprints })
     }
 

@@ -143,17 +143,20 @@ impl Push<'_> {
         if self.tally.created + self.tally.updated == 0 {
             return Ok(());
         }
-        let answer = {
-            let session = self.vaults.session(&self.survey.open);
-            self.survey.open.provider.apply(&session, &self.survey.place).await
-        };
-        match self.vaults.heard(self.tenant, &self.survey.open, answer).await {
-            Ok(()) => Ok(()),
-            Err(Obstacle::Api(error)) => Err(error),
-            Err(Obstacle::Trouble(trouble)) => {
-                self.tally.reason =
-                    Some(format!("The values are written but not yet in force: {}", sentence(&trouble)));
-                Ok(())
+        loop {
+            let answer = {
+                let session = self.vaults.session(&self.survey.open);
+                self.survey.open.provider.apply(&session, &self.survey.place).await
+            };
+            match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+                Ok(None) => {}
+                Ok(Some(())) => return Ok(()),
+                Err(Obstacle::Api(error)) => return Err(error),
+                Err(Obstacle::Trouble(trouble)) => {
+                    let reason = format!("The values are written but not yet in force: {}", sentence(&trouble));
+                    self.tally.reason = Some(reason);
+                    return Ok(());
+                }
             }
         }
     }
@@ -180,8 +183,9 @@ impl Push<'_> {
             let session = self.vaults.session(&self.survey.open);
             self.survey.open.provider.write(&session, &self.survey.place, batch).await
         };
-        match self.vaults.heard(self.tenant, &self.survey.open, answer).await {
-            Ok(outcomes) => self.outcomes(batch, outcomes).await,
+        match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+            Ok(None) => Ok(Next::Again(batch.to_vec())),
+            Ok(Some(outcomes)) => self.outcomes(batch, outcomes).await,
             Err(Obstacle::Api(error)) => Err(error),
             Err(Obstacle::Trouble(trouble)) => self.refused(batch, &trouble).await,
         }

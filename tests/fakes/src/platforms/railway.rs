@@ -180,6 +180,13 @@ impl Railway {
         }
     }
 
+    /// Ends every access token of a grant before its hour is over. The grants stay.
+    pub fn end_access_tokens(&self) {
+        for grant in &mut lock(&self.state).grants {
+            grant.access.clear();
+        }
+    }
+
     /// What codes and tokens begin with from now on.
     pub fn mark(&self, mark: &str) {
         lock(&self.state).consent.mark(mark);
