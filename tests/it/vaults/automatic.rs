@@ -117,3 +117,32 @@ async fn an_automatic_push_leaves_what_somebody_else_has_written_since() {
     let _ = tick(&app).await;
     assert_eq!(at_vercel(&app), json!({ "CHANGED": "theirs", "GONE": "1", "KEPT": "1" }));
 }
+
+#[tokio::test]
+async fn a_link_that_cannot_be_followed_does_not_keep_the_others() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    app.fakes.vercel.add_project("prj_2", "second", "team_sandbox");
+    for fields in [json!({ "auto": true }), json!({ "auto": true, "projectId": "prj_2" })] {
+        let _ = sync(&app, &id, fields).await;
+    }
+    let _ = tick(&app).await;
+    put(&app.vaults(), json!({ "A": "2" })).await;
+    // What is remembered of one link's writes cannot be read.
+    let links = app.vaults().get(&format!("{SYNC}/links")).await.expect(200)["data"]["links"].clone();
+    let broken = links[0].clone();
+    let ledger = format!("G#{}", broken["id"].as_str().unwrap());
+    let injected = app.proxy.inject(kit::fault_proxy::Fault::ServerError).on("Query");
+    let _struck = injected.when(move |body| body.to_string().contains(&ledger)).always();
+    let ran = tick(&app).await;
+    assert_eq!((&ran["pushed"], &ran["failed"]), (&json!(1), &json!(1)), "{ran}");
+    let values = |project: &str| app.fakes.vercel.values(project, "production");
+    let at = |project: &str| values(project).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+    let mut both = [at("prj_1"), at("prj_2")];
+    both.sort();
+    assert_eq!(both, [["1"], ["2"]]);
+    assert_eq!(tick(&app).await["failed"], 0, "it waits for its turn");
+    app.proxy.clear();
+    app.advance(300);
+    assert_eq!(tick(&app).await["pushed"], 2);
+    assert_eq!((at("prj_1"), at("prj_2")), (vec!["2".to_owned()], vec!["2".to_owned()]));
+}

@@ -129,7 +129,11 @@ impl SyncJob {
                 self.vaults.links.remove(tenant, &link.target()).await?;
                 tally.removed += 1;
             }
-            Err(error) => return Err(error),
+            // The other links are followed all the same, and this one is tried again later like any that failed.
+            Err(error) => {
+                tracing::error!(tenant = tenant.as_str(), link = link.id, ?error, "a link was not followed");
+                tally.failed += 1;
+            }
         }
         Ok(())
     }
