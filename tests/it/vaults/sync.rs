@@ -7,7 +7,8 @@ use kit::TestApp;
 use serde_json::{Value, json};
 
 use super::fixtures::{
-    NOBODYS, SECRETS, SYNC, asks, at_vercel, counts, plan, preview, put, ready, set_at_vercel, sync, values,
+    CONNECTIONS, NOBODYS, SECRETS, SYNC, asks, at_vercel, counts, plan, preview, put, ready, set_at_vercel, sync,
+    values,
 };
 
 #[tokio::test]
@@ -287,4 +288,34 @@ async fn a_thousand_names_go_out_in_few_calls_and_are_remembered() {
     let managed = json!({ "allowDelete": true, "deleteScope": "managed" });
     assert_eq!(counts(&sync(&app, &id, managed).await), [0, 0, 50, 1_150]);
     assert_eq!(at_vercel(&app), names(1_150));
+}
+
+#[tokio::test]
+async fn a_platform_that_is_down_is_left_alone_after_two_batches() {
+    let names = (0..200).map(|number| (format!("N{number:03}"), json!("1"))).collect::<serde_json::Map<_, _>>();
+    let (app, id) = ready(names.into()).await;
+    let faults = app.fakes.vercel.host.faults();
+    // All but the reading of what is there.
+    faults.after(1, None, Fault::Answer(fakes::Answer::status(503)));
+    app.fakes.vercel.host.forget_requests();
+    let run = sync(&app, &id, json!({})).await;
+    assert_eq!((&run["status"], run["failed"].as_array().unwrap().len()), (&json!("failed"), 200));
+    let asked = app.fakes.vercel.host.requests().into_iter().filter(|request| request.method == "POST").count();
+    assert_eq!(asked, 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_in_the_middle_ends_the_run() {
+    let names = (0..200).map(|number| (format!("N{number:03}"), json!("1"))).collect::<serde_json::Map<_, _>>();
+    let (app, id) = ready(names.into()).await;
+    let gone = json!({ "error": { "code": "forbidden", "message": "Not authorized", "invalidToken": true } });
+    let faults = app.fakes.vercel.host.faults();
+    faults.after(1, None, Fault::Answer(fakes::Answer::status(403).json(&gone)));
+    app.fakes.vercel.host.forget_requests();
+    let run = sync(&app, &id, json!({})).await;
+    assert_eq!((&run["status"], run["failed"].as_array().unwrap().len()), (&json!("failed"), 200));
+    let asked = app.fakes.vercel.host.requests().into_iter().filter(|request| request.method == "POST").count();
+    assert_eq!(asked, 1);
+    let listed = app.vaults().get(CONNECTIONS).await.expect(200);
+    assert_eq!(listed["data"]["connections"][0]["status"], "needs_reauth");
 }

@@ -300,17 +300,23 @@ fn settle(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Trouble> {
     }
 }
 
-/// Calls of one kind, one after the other: once the platform asks to wait, or will hear nothing more, no more are made.
+/// Calls of one kind, one after the other: once the platform asks to wait, will hear nothing more, or is down twice in a row,
+/// no more are made.
 #[derive(Default)]
-struct Brake(Option<Trouble>);
+struct Brake {
+    stopped: Option<Trouble>,
+    down: u32,
+}
 
 impl Brake {
     async fn run<T>(&mut self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        if let Some(trouble) = &self.0 {
+        if let Some(trouble) = &self.stopped {
             return Err(trouble.clone());
         }
         let result = call.await;
-        self.0 = result.as_ref().err().filter(|trouble| trouble.ends_batch()).cloned();
+        self.down = if matches!(result, Err(Trouble::Down(_))) { self.down + 1 } else { 0 };
+        let stops = |trouble: &&Trouble| trouble.ends_batch() || self.down >= 2;
+        self.stopped = result.as_ref().err().filter(stops).cloned();
         result
     }
 }
@@ -333,6 +339,23 @@ mod tests {
             assert!(!provider.reserves("DATABASE_URL") && provider.objection("DATABASE_URL", &"x".into()).is_none());
         }
         assert!(named("nowhere").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_is_down_is_not_asked_for_every_name() {
+        let mut brake = Brake::default();
+        let (down, refused) = (Trouble::Down("Down.".into()), Trouble::Refused("No.".into()));
+        let mut asked = 0;
+        let answers =
+            [Err(down.clone()), Err(refused), Err(down.clone()), Ok(()), Err(down.clone()), Err(down.clone())];
+        for answer in answers.into_iter().chain(vec![Ok(()); 10]) {
+            let call = async {
+                asked += 1;
+                answer
+            };
+            let _ = brake.run(call).await;
+        }
+        assert_eq!((asked, brake.run(async { Ok(()) }).await), (6, Err(down)));
     }
 
     #[test]

@@ -82,6 +82,12 @@ impl Trouble {
         matches!(self, Self::Refused(_))
     }
 
+    /// True if it is not known whether what was asked was done.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Down(_) | Self::TimedOut(_) | Self::Unexpected(_))
+    }
+
     /// True if whatever else is asked now will fail in the same way.
     #[must_use]
     pub fn ends_batch(&self) -> bool {

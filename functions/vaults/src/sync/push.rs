@@ -122,15 +122,16 @@ struct Push<'a> {
 impl Push<'_> {
     async fn run(&mut self, mut batches: VecDeque<Vec<Change>>) -> Result<(), ApiError> {
         while let Some(batch) = batches.pop_front() {
-            let stop = match self.batch(&batch).await? {
+            let (stop, left) = match self.batch(&batch).await? {
                 Next::Done => continue,
                 Next::Again(some) => {
                     batches.push_front(some);
                     continue;
                 }
-                Next::Stop(reason) => reason,
+                Next::Stop(reason) => (reason, batch),
+                Next::StopAfter(reason) => (reason, Vec::new()),
             };
-            for change in batch.iter().chain(batches.iter().flatten()) {
+            for change in left.iter().chain(batches.iter().flatten()) {
                 self.fail(change, &stop);
             }
             return Ok(());
@@ -221,11 +222,13 @@ impl Push<'_> {
 
     /// The platform tells of each name.
     async fn outcomes(&mut self, batch: &[Change], outcomes: Vec<Outcome>) -> Result<Next, ApiError> {
-        self.silent = 0;
+        let said_nothing = |outcome: &Outcome| outcome.result.as_ref().is_err_and(Trouble::is_silent);
+        self.silent = if outcomes.iter().all(said_nothing) { self.silent + 1 } else { 0 };
         let mut outcomes: BTreeMap<String, Result<Option<String>, Trouble>> =
             outcomes.into_iter().map(|outcome| (outcome.name, outcome.result)).collect();
         let (mut written, mut unknown, mut early) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut longest = None;
+        let (mut longest, mut without_token) = (None, Vec::new());
+        let (mut refused, mut last) = (None, None);
         for change in batch {
             let silent = || Err(Trouble::Unexpected("The platform did not say what became of it.".into()));
             match outcomes.remove(&change.name).unwrap_or_else(silent) {
@@ -238,17 +241,29 @@ impl Push<'_> {
                     longest = longest.max(Some((for_, platform)));
                     early.push(change.clone());
                 }
+                Err(trouble @ Trouble::Unauthorized(_)) => {
+                    without_token.push(change.clone());
+                    refused = Some(trouble);
+                }
                 Err(trouble) => {
-                    if matches!(trouble, Trouble::Down(_) | Trouble::TimedOut(_) | Trouble::Unexpected(_)) {
+                    if trouble.is_silent() {
                         unknown.push(change);
                     }
                     self.fail(change, &sentence(&trouble));
+                    last = Some(trouble);
                 }
             }
         }
         written.extend(self.unsettled(unknown.into_iter()));
         if !self.remember(written).await? {
             return Ok(Next::Stop(TAKEN_OVER.into()));
+        }
+        if let Some(trouble) = refused {
+            without_token.extend(early);
+            return self.without_token(without_token, trouble).await;
+        }
+        if let Some(trouble) = last.filter(|_| self.silent >= MOST_SILENT) {
+            return Ok(Next::StopAfter(sentence(&trouble)));
         }
         let Some((for_, platform)) = longest else { return Ok(Next::Done) };
         if self.wait(for_).await {
@@ -257,6 +272,19 @@ impl Push<'_> {
         let reason = sentence(&Trouble::Wait { platform, for_ });
         early.iter().for_each(|change| self.fail(change, &reason));
         Ok(Next::Done)
+    }
+
+    /// The platform does not accept the token any more: these are written with a new one, if there is one.
+    async fn without_token(&mut self, left: Vec<Change>, trouble: Trouble) -> Result<Next, ApiError> {
+        let answer: Result<(), Trouble> = Err(trouble);
+        match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
+            Ok(_) => Ok(Next::Again(left)),
+            Err(Obstacle::Api(error)) => Err(error),
+            Err(Obstacle::Trouble(trouble)) => {
+                left.iter().for_each(|change| self.fail(change, &sentence(&trouble)));
+                Ok(Next::StopAfter(sentence(&trouble)))
+            }
+        }
     }
 
     /// Waits, if that is short and there is time. False if not.
@@ -305,4 +333,6 @@ enum Next {
     Again(Vec<Change>),
     /// Nothing: what is left, the batch included, fails for this reason.
     Stop(String),
+    /// Nothing: what is left after the batch fails for this reason.
+    StopAfter(String),
 }
