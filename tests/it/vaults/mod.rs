@@ -8,6 +8,7 @@ mod capacity;
 mod connections;
 mod faults;
 pub(crate) mod fixtures;
+mod history;
 pub(crate) mod refresh;
 mod sandbox;
 mod secrets;

@@ -75,5 +75,7 @@ async fn page(
     let page = vaults.links.runs(tenant, vault, after.as_deref(), limit).await?;
     let last = page.records.last().filter(|_| page.more);
     let next_cursor = last.map(|run| Cursor::seal(key, &scope, &sort_of(run)).as_str().to_owned());
-    Ok(List { runs: page.records.into_iter().map(PastRun::from).collect(), next_cursor })
+    let now = vaults.platform.ids.now();
+    let runs = page.records.into_iter().map(|run| PastRun::at(now, run)).collect();
+    Ok(List { runs, next_cursor })
 }

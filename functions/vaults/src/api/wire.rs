@@ -5,6 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use serde::Serialize;
 use shared::clock::iso_milliseconds;
 use shared::http::{ApiError, Problem, RequestId, escape_html};
@@ -171,7 +172,7 @@ pub(super) struct PastRun {
     provider: String,
     project_id: String,
     provider_environment: String,
-    status: Outcome,
+    status: PastOutcome,
     #[serde(flatten)]
     counts: Counts,
     failed: Vec<Failure>,
@@ -180,9 +181,35 @@ pub(super) struct PastRun {
     reason: Option<String>,
 }
 
-impl From<Run> for PastRun {
-    fn from(run: Run) -> Self {
+/// How a run of the history ended, if it did.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PastSyncOutcome)]
+enum PastOutcome {
+    /// Everything was done, or nothing was to be done.
+    Success,
+    /// Some was done.
+    Partial,
+    /// Nothing was done of what was to be.
+    Failed,
+    /// It goes on.
+    Running,
+    /// It died: what it wrote is not known here, and the next run ends it.
+    Interrupted,
+}
+
+impl PastRun {
+    /// A run as it stands at the moment `now`.
+    pub(super) fn at(now: Timestamp, run: Run) -> Self {
+        let status = match run.status {
+            _ if run.is_dead(now) => PastOutcome::Interrupted,
+            _ if run.running => PastOutcome::Running,
+            Outcome::Success => PastOutcome::Success,
+            Outcome::Partial => PastOutcome::Partial,
+            Outcome::Failed => PastOutcome::Failed,
+        };
         Self {
+            status,
             id: run.id.to_string(),
             at: iso_milliseconds(run.at),
             counts: Counts::of(&run),
@@ -194,7 +221,6 @@ impl From<Run> for PastRun {
             provider: run.provider,
             project_id: run.project_id,
             provider_environment: run.provider_environment,
-            status: run.status,
             failed: run.failed,
             reason: run.reason,
         }

@@ -1,6 +1,6 @@
 //! Links between a vault's environment and a platform's, and the runs of their syncs.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::digest::sha256_hex;
 use uuid::Uuid;
@@ -214,7 +214,7 @@ pub struct Failure {
 pub struct Run {
     /// Its id.
     pub id: Uuid,
-    /// When it ended.
+    /// When it began.
     pub at: Timestamp,
     /// Who asked for it.
     pub by: String,
@@ -248,6 +248,20 @@ pub struct Run {
     /// Why nothing could be done at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// True until it has ended. What it came to is not known before, nor ever if it died.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub running: bool,
+}
+
+/// No run lasts longer: the longest function, and some for clocks that differ.
+const LASTS_AT_MOST: SignedDuration = SignedDuration::from_mins(20);
+
+impl Run {
+    /// True if it has not ended and cannot go on either.
+    #[must_use]
+    pub fn is_dead(&self, now: Timestamp) -> bool {
+        self.running && now.duration_since(self.at) > LASTS_AT_MOST
+    }
 }
 
 /// What was done of a plan.

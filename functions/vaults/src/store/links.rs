@@ -83,6 +83,13 @@ pub struct Held {
     lease: Stored<Lease>,
 }
 
+/// A run that is noted and goes on.
+#[derive(Debug)]
+pub struct Begun {
+    key: Key,
+    stored: Stored<Run>,
+}
+
 /// What a link's syncs wrote, as it is being carried on.
 #[derive(Debug)]
 pub struct Book {
@@ -363,14 +370,23 @@ impl Links {
         }
     }
 
-    /// Keeps a run.
+    /// Notes that a run begins, so that one which dies leaves a trace.
     ///
     /// # Errors
     /// [`TableError`] if the table does not answer.
-    pub async fn record(&self, tenant: &Tenant, vault: &VaultName, mut run: Run) -> Result<(), TableError> {
-        run.failed.truncate(FAILURES_KEPT);
+    pub async fn begin(&self, tenant: &Tenant, vault: &VaultName, run: Run) -> Result<Begun, TableError> {
         let key = Key::new(keys::vaults::history(tenant, vault.as_str()), sort_of(&run));
-        self.table.create(&key, run.clone(), run.id).await.map(drop)
+        let id = run.id;
+        Ok(Begun { stored: self.table.create(&key, run, id).await?, key })
+    }
+
+    /// Notes what a run came to.
+    ///
+    /// # Errors
+    /// [`TableError`] if the table does not answer.
+    pub async fn end(&self, begun: Begun, mut run: Run) -> Result<(), TableError> {
+        run.failed.truncate(FAILURES_KEPT);
+        self.table.replace(&begun.key, run, begun.stored.version).await.map(drop)
     }
 
     /// Up to `limit` runs of a vault, the newest first, after the one with this sort key.

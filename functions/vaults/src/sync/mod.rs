@@ -5,7 +5,7 @@
 //! holds the target, so that one sync at a time works on it, makes a survey of its own, and carries out that plan: batch by
 //! batch to a platform, or as one edit of the vault. What was written is remembered after every batch,
 //! so a run that was interrupted is ended by the next one. A name that fails does not keep the others. Every run leaves a row
-//! of history.
+//! of history: it is written before the first call, so that a run which dies leaves one too, and completed at the end.
 
 mod job;
 mod pull;
@@ -27,6 +27,8 @@ use crate::providers::{Contents, Place, Session, Trouble};
 use crate::store::{Book, Values};
 use crate::{GROUP, Obstacle, Open, Vaults};
 
+/// What the history says of a run that an error of ours ended.
+const NOT_CARRIED_THROUGH: &str = "It was not carried through, because something went wrong here. Run the sync again.";
 /// So many names of a drift are kept.
 const DRIFTED_KEPT: usize = 50;
 
@@ -67,6 +69,15 @@ pub struct Survey {
     place: Place,
     book: Book,
     fingerprints: Fingerprints,
+}
+
+/// How far a run has got.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    plan: Plan,
+    tally: Tally,
+    /// The vault's version that was carried over or made.
+    number: u64,
 }
 
 impl Survey {
@@ -177,15 +188,7 @@ impl Vaults {
         let (account, project) = (connection.account_id.as_str(), target.project_id.as_str());
         let place = [connection.provider.as_str(), account, project, &target.provider_environment];
         let mut held = self.links.hold(tenant, &place).await?;
-        let outcome = self.carry_out(tenant, ask, &mut held).await;
-        self.links.let_go(held).await;
-        if matches!(outcome, Err(ApiError::Internal(_))) {
-            metrics::sync_ended(GROUP, false);
-        }
-        let (plan, tally, number) = outcome?;
-        metrics::sync_ended(GROUP, tally.outcome() == Outcome::Success);
-        metrics::stored(GROUP, tally.created + tally.updated);
-        let run = Run {
+        let mut run = Run {
             id: self.platform.ids.uuid(),
             at: self.platform.ids.now(),
             by: ask.by.clone(),
@@ -196,16 +199,44 @@ impl Vaults {
             provider: connection.provider.clone(),
             project_id: target.project_id.clone(),
             provider_environment: target.provider_environment.clone(),
-            status: tally.outcome(),
-            created: tally.created,
-            updated: tally.updated,
-            deleted: tally.deleted,
-            skipped: plan.to_skip.len(),
-            failed: tally.failed,
-            reason: tally.reason,
+            status: Outcome::Failed,
+            created: 0,
+            updated: 0,
+            deleted: 0,
+            skipped: 0,
+            failed: Vec::new(),
+            reason: None,
+            running: true,
         };
-        self.links.record(tenant, &target.vault, run.clone()).await?;
-        let last = LastRun { id: run.id, at: run.at, direction: run.direction, status: run.status, number };
+        let mut progress = Progress::default();
+        let outcome = match self.links.begin(tenant, &target.vault, run.clone()).await {
+            Ok(begun) => {
+                let outcome = self.carry_out(tenant, ask, &mut held, &mut progress).await;
+                if outcome.is_err() {
+                    progress.tally.reason = Some(NOT_CARRIED_THROUGH.into());
+                }
+                let Progress { plan, tally, .. } = progress.clone();
+                run.status = tally.outcome();
+                (run.created, run.updated, run.deleted) = (tally.created, tally.updated, tally.deleted);
+                run.skipped = plan.to_skip.len();
+                (run.failed, run.reason) = (tally.failed, tally.reason);
+                run.running = false;
+                let noted = self.links.end(begun, run.clone()).await;
+                outcome.and(noted.map_err(ApiError::from))
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.links.let_go(held).await;
+        if let Err(error) = outcome {
+            if matches!(error, ApiError::Internal(_)) {
+                metrics::sync_ended(GROUP, false);
+            }
+            return Err(error);
+        }
+        metrics::sync_ended(GROUP, run.status == Outcome::Success);
+        metrics::stored(GROUP, run.created + run.updated);
+        let (number, now) = (progress.number, self.platform.ids.now());
+        let last = LastRun { id: run.id, at: now, direction: run.direction, status: run.status, number };
         self.links.change(tenant, target, |link| link.last_run = Some(last.clone())).await?;
         Ok(run)
     }
@@ -236,34 +267,35 @@ impl Vaults {
         Ok(link)
     }
 
-    /// Makes the plan and carries it out. With the vault's version that was carried over or made.
+    /// Makes the plan and carries it out; how far it got is in `progress`, also if it fails.
     async fn carry_out(
         &self,
         tenant: &Tenant,
         ask: &Ask,
         held: &mut crate::store::Held,
-    ) -> Result<(Plan, Tally, u64), ApiError> {
+        progress: &mut Progress,
+    ) -> Result<(), ApiError> {
         let mut survey = match self.survey(tenant, &ask.target, ask.direction).await {
             Ok(survey) => survey,
             Err(Obstacle::Api(error)) => return Err(error),
             Err(Obstacle::Trouble(trouble)) => {
-                let tally = Tally { reason: Some(sentence(&trouble)), ..Tally::default() };
-                return Ok((Plan::default(), tally, 0));
+                progress.tally.reason = Some(sentence(&trouble));
+                return Ok(());
             }
         };
-        let plan = survey.plan(ask.direction, ask.delete);
+        progress.plan = survey.plan(ask.direction, ask.delete);
+        progress.number = survey.number();
+        let Progress { plan, tally, number } = progress;
         let link = self.links.upsert(tenant, &ask.target, &ask.by, |_| {}).await?;
-        self.note_drift(tenant, ask, &link, &survey, &plan).await?;
-        let mut number = survey.number();
-        let tally = match ask.direction {
-            Direction::Push => push::carry_out(self, tenant, &mut survey, &plan, held).await?,
+        self.note_drift(tenant, ask, &link, &survey, plan).await?;
+        match ask.direction {
+            Direction::Push => push::carry_out(self, tenant, &mut survey, plan, (held, tally)).await?,
             Direction::Pull => {
-                let (tally, made) = pull::carry_out(self, tenant, ask, &mut survey, &plan).await?;
-                number = made.unwrap_or(number);
-                tally
+                let made = pull::carry_out(self, tenant, ask, &mut survey, plan, tally).await?;
+                *number = made.unwrap_or(*number);
             }
-        };
-        Ok((plan, tally, number))
+        }
+        Ok(())
     }
 
     /// Keeps what a link's own push finds changed although the vault was not.

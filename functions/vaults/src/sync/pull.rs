@@ -19,8 +19,8 @@ pub(super) async fn carry_out(
     ask: &Ask,
     survey: &mut Survey,
     plan: &Plan,
-) -> Result<(Tally, Option<u64>), ApiError> {
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+) -> Result<Option<u64>, ApiError> {
     let mut changes = BTreeMap::new();
     for name in plan.to_create.iter().chain(&plan.to_update) {
         let Some(value) = survey.contents.variables.get(name).and_then(|variable| variable.value.as_ref()) else {
@@ -38,7 +38,7 @@ pub(super) async fn carry_out(
     let forgotten = survey.forgotten(Direction::Pull);
     vaults.links.remember(&mut survey.book, forgotten).await?;
     if changes.is_empty() {
-        return Ok((tally, None));
+        return Ok(None);
     }
     let place = (&ask.target.vault, &ask.target.environment);
     let entries: BTreeMap<String, Option<Entry>> = changes
@@ -53,11 +53,11 @@ pub(super) async fn carry_out(
         Ok(environment) => {
             names.iter().for_each(|name| tally.done(plan, name));
             vaults.links.remember(&mut survey.book, entries).await?;
-            Ok((tally, Some(environment.number())))
+            Ok(Some(environment.number()))
         }
         Err(ApiError::PayloadTooLarge { what, limit }) => {
             tally.reason = Some(format!("{what} would be larger than {limit} bytes. Nothing was written."));
-            Ok((tally, None))
+            Ok(None)
         }
         Err(error) => Err(error),
     }

@@ -43,29 +43,27 @@ pub(super) async fn carry_out(
     tenant: &Tenant,
     survey: &mut Survey,
     plan: &Plan,
-    held: &mut Held,
-) -> Result<Tally, ApiError> {
-    let mut tally = Tally::default();
+    (held, tally): (&mut Held, &mut Tally),
+) -> Result<(), ApiError> {
     let abilities = survey.open.provider.entry().abilities;
-    let (sets, deletions) = changes(survey, plan, &mut tally);
+    let (sets, deletions) = changes(survey, plan, tally);
     let fresh = sets.iter().filter(|change| change.before.is_none()).count();
     let count = (survey.contents.variables.len() + fresh).saturating_sub(deletions.len());
     if let Some(most) = abilities.most_names.filter(|most| fresh > 0 && count > *most) {
         let platform = survey.open.provider.entry().display_name;
         let reason = format!("{platform} takes at most {most} names here, and there would be {count}.");
         tally.reason = Some(format!("{reason} Nothing was written."));
-        return Ok(tally);
+        return Ok(());
     }
     let ledger = survey.book.ledger();
     let mut push = Push { vaults, tenant, survey, plan, held, ledger, tally, waits: 0, silent: 0 };
     let forgotten = push.survey.forgotten(Direction::Push);
     if !push.remember(forgotten).await? {
         push.tally.reason = Some(TAKEN_OVER.into());
-        return Ok(push.tally);
+        return Ok(());
     }
     push.run(batches(&abilities, sets, deletions)).await?;
-    push.apply().await?;
-    Ok(push.tally)
+    push.apply().await
 }
 
 /// What has to change: sets, and deletions. What the platform is known not to take fails at once.
@@ -114,7 +112,7 @@ struct Push<'a> {
     held: &'a mut Held,
     /// As it was before the first batch.
     ledger: Ledger,
-    tally: Tally,
+    tally: &'a mut Tally,
     waits: u32,
     silent: u32,
 }
