@@ -2,7 +2,9 @@
 //!
 //! # Theory of operation
 //! A variable has a value for each of some contexts, or one for `all`, which hides the others. An environment is a context
-//! here, or `branch:<name>` for one branch. What a deploy in the context sees is what is read.
+//! here, or `branch:<name>` for one branch. What a deploy in the context sees is what is read,
+//! but for a branch: `branch-deploy` gives it values too, which are not its own and are left out. Who deletes a branch's own
+//! value may get that one instead.
 //!
 //! A value is set by `PATCH`, which touches one context; a new variable is made with the one context alone, a hundred in
 //! a call. Deleting takes the one value, or the variable if it has no other. A value for `all` is never written: to change
@@ -368,7 +370,7 @@ impl EnvVar {
         self.values.iter().find(|value| value.context == "all")
     }
 
-    /// The value that a deploy in `context` sees.
+    /// The value that a deploy in `context` sees; of a branch, its own or the one for all.
     fn seen_in(&self, context: &Context) -> Option<&Value> {
         self.for_all().or_else(|| self.values.iter().find(|value| context.is_of(value)))
     }
