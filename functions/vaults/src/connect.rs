@@ -49,6 +49,29 @@ impl Grant {
     }
 }
 
+/// Which account is meant.
+struct Wanted {
+    /// What the provider is asked for.
+    asked: String,
+    /// Its id, where it is known. Otherwise it is the one whose id or name was asked for.
+    id: Option<String>,
+}
+
+impl Wanted {
+    /// That of a connection. Some providers are asked for an account by another word than its id.
+    fn of(before: Connection) -> Self {
+        let asked = before.team_id.unwrap_or_else(|| before.account_id.clone());
+        Self { asked, id: Some(before.account_id) }
+    }
+
+    fn is(&self, account: &Account) -> bool {
+        match &self.id {
+            Some(id) => account.id == *id,
+            None => account.id == self.asked || account.name == self.asked,
+        }
+    }
+}
+
 /// Tries the tokens, finds the account, and keeps the connection.
 ///
 /// # Errors
@@ -60,13 +83,14 @@ pub async fn connect(
     provider: &'static dyn Provider,
     grant: Grant,
 ) -> Result<Connection, ApiError> {
-    let mut wanted = grant.account;
-    if let (None, Some(id)) = (&wanted, grant.reconnects) {
-        wanted = Some(vaults.connections.read(tenant, id).await?.account_id);
-    }
-    let told = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_deref()).await;
+    let wanted = match (grant.account, grant.reconnects) {
+        (Some(named), _) => Some(Wanted { asked: named, id: None }),
+        (None, Some(id)) => Some(Wanted::of(vaults.connections.read(tenant, id).await?)),
+        (None, None) => None,
+    };
+    let told = accounts(vaults, provider, &grant.held, grant.team_id.as_deref(), wanted.as_ref()).await;
     let accounts = told.map_err(|trouble| refused(provider.entry(), grant.way, trouble))?;
-    let mut account = chosen(accounts, wanted.as_deref(), grant.reconnects.is_some())?;
+    let mut account = chosen(accounts, wanted.as_ref(), grant.reconnects.is_some())?;
     account.user_id = account.user_id.or(grant.user_id);
     let new = NewConnection {
         provider: provider.entry().name,
@@ -86,7 +110,7 @@ async fn accounts(
     provider: &dyn Provider,
     held: &Held,
     team: Option<&str>,
-    wanted: Option<&str>,
+    wanted: Option<&Wanted>,
 ) -> Result<Vec<Account>, Trouble> {
     let platform = &vaults.platform;
     let session = |team| Session::new("", team, &held.access, &platform.egress, platform.ids.now());
@@ -94,16 +118,12 @@ async fn accounts(
     metrics::judged(GROUP, told.as_ref().map_or_else(Trouble::verdict, |_| "valid"));
     let told = told?;
     match (team, wanted) {
-        (None, Some(wanted)) if !told.iter().any(|account| is_wanted(account, wanted)) => {
-            let asked = provider.accounts(&session(Some(wanted))).await.unwrap_or_default();
-            Ok(if asked.iter().any(|account| is_wanted(account, wanted)) { asked } else { told })
+        (None, Some(wanted)) if !told.iter().any(|account| wanted.is(account)) => {
+            let asked = provider.accounts(&session(Some(&wanted.asked))).await.unwrap_or_default();
+            Ok(if asked.iter().any(|account| wanted.is(account)) { asked } else { told })
         }
         _ => Ok(told),
     }
-}
-
-fn is_wanted(account: &Account, wanted: &str) -> bool {
-    account.id == wanted || account.name == wanted
 }
 
 /// A token that is to be saved and does not work is its sender's to put right. A provider's own words are about one that
@@ -128,8 +148,8 @@ fn refused(entry: &Entry, way: Way, trouble: Trouble) -> ApiError {
 }
 
 /// The account that is meant. A connection that is to be renewed gets whatever account there is, for the store to compare.
-fn chosen(accounts: Vec<Account>, wanted: Option<&str>, reconnects: bool) -> Result<Account, ApiError> {
-    let mut meant = accounts.iter().filter(|account| wanted.is_none_or(|wanted| is_wanted(account, wanted)));
+fn chosen(accounts: Vec<Account>, wanted: Option<&Wanted>, reconnects: bool) -> Result<Account, ApiError> {
+    let mut meant = accounts.iter().filter(|account| wanted.is_none_or(|wanted| wanted.is(account)));
     match (meant.next(), meant.next(), accounts.as_slice()) {
         (Some(only), None, _) => Ok(only.clone()),
         (None, _, [first, ..]) if reconnects => Ok(first.clone()),

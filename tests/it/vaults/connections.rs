@@ -1,5 +1,6 @@
 //! Providers, and accounts connected with a pasted token.
 
+use fakes::platforms::Reach;
 use kit::TestApp;
 use serde_json::{Value, json};
 
@@ -56,7 +57,7 @@ async fn a_token_that_never_worked_is_told_from_one_that_stopped_working() {
     app.fakes.vercel.revoke(&app.demo.vercel_token);
     let projects = format!("{CONNECTIONS}/{id}/projects");
     for _ in 0..2 {
-        let gone = app.vaults().get(&projects).await.expect(502);
+        let gone = app.vaults().get(&projects).await.expect(409);
         let detail = gone["detail"].as_str().unwrap();
         assert!(detail.starts_with("Vercel does not accept the") && detail.contains("any more"), "{detail}");
     }
@@ -117,7 +118,7 @@ async fn projects_are_listed() {
     assert_eq!(malformed["errors"][0]["field"], "id");
     // A token that was revoked is noted.
     app.fakes.vercel.revoke(&app.demo.vercel_token);
-    let _ = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(502);
+    let _ = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(409);
     let row = app.vaults().get(CONNECTIONS).await.expect(200)["data"]["connections"][0].clone();
     assert_eq!(row["status"], "needs_reauth");
 }
@@ -138,4 +139,23 @@ async fn a_deleted_connection_leaves_nothing() {
     // What the vault holds, and what the project got, stay.
     assert_eq!(super::fixtures::values(&app.vaults()).await, json!({ "A": "1" }));
     assert_eq!(super::fixtures::at_vercel(&app), json!({ "A": "1" }));
+}
+
+#[tokio::test]
+async fn an_organisation_is_renewed_by_its_connection() {
+    let app = TestApp::start().await;
+    let connect = "/v1/integrations/github/connect";
+    for token in ["ghp_one", "ghp_two", "ghp_other"] {
+        let owner = if token == "ghp_other" { "other" } else { "acme" };
+        app.fakes.github.add_token(token, Reach::of("ada", &[owner]));
+    }
+    let connected = app.vaults().post(connect, &json!({ "token": "ghp_one", "account": "acme" })).await;
+    let (row, id) = (connected.expect(201)["data"].clone(), connected.str("/data/id"));
+    assert_eq!(row["providerAccountName"], "acme");
+    let renewed = app.vaults().post(connect, &json!({ "token": "ghp_two", "connectionId": id })).await.expect(201);
+    assert_eq!(
+        (&renewed["data"]["id"], &renewed["data"]["providerAccountId"]),
+        (&row["id"], &row["providerAccountId"])
+    );
+    let _ = app.vaults().post(connect, &json!({ "token": "ghp_other", "connectionId": id })).await.expect(409);
 }
