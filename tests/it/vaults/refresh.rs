@@ -110,7 +110,7 @@ async fn a_refused_grant_asks_for_the_account_to_be_connected_again() {
     assert_eq!(tick(&app).await, tally(0, 1, 0));
     assert_eq!(status(&app).await, "needs_reauth");
     assert_eq!((tick(&app).await, exchanges(&app)), (tally(0, 0, 0), 2), "it is not tried again");
-    let refused = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(502);
+    let refused = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(409);
     assert!(refused["detail"].as_str().unwrap().contains("onnect"), "{refused}");
     assert_eq!(connect_railway(&app).await, id);
     assert_eq!(status(&app).await, "active");
@@ -134,7 +134,7 @@ async fn a_token_that_is_refused_before_its_time_is_renewed_and_the_question_ask
     // The grant is refused as well.
     let refusal = Reply::status(400).json(&json!({ "error": "invalid_grant" }));
     app.fakes.railway.host.faults().next_on("/oauth/token", 1, Fault::Answer(refusal));
-    let _ = vaults.get(&path).await;
+    let _ = vaults.get(&path).await.expect(409);
     assert_eq!(status(&app).await, "needs_reauth");
 }
 

@@ -173,7 +173,7 @@ async fn a_token_that_was_revoked_ends_the_sync_and_marks_the_connection() {
     assert_eq!((&run["status"], counts(&run)), (&json!("failed"), [0; 4]));
     assert!(run["reason"].as_str().unwrap().contains("Vercel"), "{run}");
     let path = format!("{SYNC}/preview?connectionId={id}&projectId=prj_1");
-    let _ = app.vaults().get(&path).await.expect(502);
+    let _ = app.vaults().get(&path).await.expect(409);
     let row = app.vaults().get("/v1/integrations/connections").await.expect(200)["data"]["connections"][0].clone();
     assert_eq!(row["status"], "needs_reauth");
 }

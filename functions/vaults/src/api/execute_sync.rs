@@ -45,9 +45,6 @@ body_with_target! {
     request_body = ExecuteSyncRequest,
     responses(
         (status = 200, description = "What the sync came to.", body = Envelope<RunBody>),
-        (status = 429, description = "The platform asks to wait."),
-        (status = 502, description = "The platform refused or could not be understood."),
-        (status = 504, description = "The platform did not answer in time."),
     ),
 )]
 pub(super) async fn execute_sync(

@@ -36,9 +36,6 @@ body_with_target! {
     request_body = SetSyncLinkRequest,
     responses(
         (status = 200, description = "The link.", body = Envelope<LinkBody>),
-        (status = 429, description = "The platform asks to wait."),
-        (status = 502, description = "The platform refused or could not be understood."),
-        (status = 504, description = "The platform did not answer in time."),
     ),
 )]
 pub(super) async fn set_sync_link(

@@ -13,7 +13,8 @@ impl From<Trouble> for ApiError {
             retry_after: None,
         };
         match trouble {
-            Trouble::Unauthorized(_) => refused(Some("Connect the account again.")),
+            // Nobody's failure: the account has to be connected again.
+            Trouble::Unauthorized(detail) => Self::conflict(detail),
             Trouble::Forbidden(_) => refused(Some("Connect again with a token that may do this.")),
             Trouble::NotFound(detail) => Self::Absent { detail },
             Trouble::Wait { for_, .. } => Self::RateLimited { retry_after: for_ },
