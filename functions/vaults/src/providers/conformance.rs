@@ -5,7 +5,7 @@ use std::time::Duration;
 use fakes::{Answer, Fault, Host};
 
 use super::testing::View;
-use super::{Trouble, cloudflare, fly, github, heroku, netlify, railway, render, supabase, vercel};
+use super::{Change, Trouble, cloudflare, fly, github, heroku, netlify, railway, render, supabase, vercel};
 use crate::model::plan::{Deletions, Ledger};
 
 /// A token of the row's account that may not write.
@@ -161,6 +161,22 @@ async fn what_only_looks_reserved_is_written_and_deleted() {
         row.view.push(&[(row.ordinary, "1")], &mut ledger, Deletions::All).await;
         assert_eq!((row.values)(), [(row.ordinary.to_owned(), "1".to_owned())], "{}", row.name());
         row.view.push(&[], &mut ledger, Deletions::All).await;
+        assert_eq!((row.values)(), [], "{}", row.name());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_the_time_for_it_is_over() {
+    for row in rows().await {
+        let change = Change { name: "A".into(), value: Some("1".into()), before: None };
+        let provider = row.view.provider;
+        let session = row.view.session().lasting(Duration::from_secs(9));
+        let said = provider.write(&session, &row.view.place, &[change]).await;
+        let refused = match &said {
+            Ok(outcomes) => outcomes.iter().all(|one| matches!(one.result, Err(Trouble::TimedOut(_)))),
+            Err(trouble) => matches!(trouble, Trouble::TimedOut(_)),
+        };
+        assert!(refused, "{}: {said:?}", row.name());
         assert_eq!((row.values)(), [], "{}", row.name());
     }
 }

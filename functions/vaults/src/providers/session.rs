@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use shared::deadline;
 use shared::egress::{Answer, Egress, EgressError, Outgoing, Upstream};
+use tokio::time::Instant;
 
 use super::Trouble;
 
@@ -25,6 +26,7 @@ pub struct Session<'a> {
     token: &'a SecretString,
     egress: Egress,
     now: Timestamp,
+    until: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -37,7 +39,13 @@ impl<'a> Session<'a> {
         egress: &Egress,
         now: Timestamp,
     ) -> Self {
-        Self { account_id, team_id, token, egress: egress.hiding(vec![token.clone()]), now }
+        Self { account_id, team_id, token, egress: egress.hiding(vec![token.clone()]), now, until: None }
+    }
+
+    /// The same for a while only: no call is begun that may last longer.
+    #[must_use]
+    pub fn lasting(self, left: Duration) -> Self {
+        Self { until: Some(Instant::now() + left), ..self }
     }
 
     /// The token.
@@ -67,7 +75,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`Trouble::Down`] or [`Trouble::TimedOut`] if no answer came, or if there is no time for it.
     pub async fn send(&self, platform: &'static str, request: Outgoing) -> Result<Answer, Trouble> {
-        if deadline::left().is_some_and(|left| left < ENOUGH) {
+        let lasts = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        if deadline::left().is_some_and(|left| left < ENOUGH) || lasts.is_some_and(|left| left < ENOUGH) {
             return Err(Trouble::TimedOut("There was no time left for it. Run the sync again.".into()));
         }
         request.send().await.map_err(|error| match error {

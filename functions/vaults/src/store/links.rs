@@ -30,6 +30,8 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(24 * 365);
 const FAILURES_KEPT: usize = 200;
 /// A run that is not heard of for so long is taken for dead.
 const LEASE: SignedDuration = SignedDuration::from_secs(120);
+/// So much of a lease may be over when a batch begins.
+const SPENT: SignedDuration = SignedDuration::from_secs(15);
 /// Another run is waited for so long.
 const WAITS_FOR: Duration = Duration::from_secs(5);
 const LOOKS_AGAIN: Duration = Duration::from_millis(100);
@@ -81,6 +83,14 @@ impl Record for Lease {
 pub struct Held {
     key: Key,
     lease: Stored<Lease>,
+}
+
+impl Held {
+    /// How long it is held for certain.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.lease.record.until.duration_since(now)).unwrap_or_default()
+    }
 }
 
 /// A run that is noted and goes on.
@@ -346,13 +356,13 @@ impl Links {
         }
     }
 
-    /// Holds on to a target, if half of the lease is over.
+    /// Holds on to a target, if more than a little of the lease is over: what is begun now has nearly all of it.
     ///
     /// # Errors
     /// [`TableError::Contended`] if another run has it.
     pub async fn hold_on(&self, held: &mut Held) -> Result<(), TableError> {
         let now = self.ids.now();
-        if held.lease.record.until.duration_since(now) * 2 > LEASE {
+        if held.lease.record.until.duration_since(now) > LEASE - SPENT {
             return Ok(());
         }
         let mine = Lease { until: now.saturating_add(LEASE).unwrap_or(now), ..held.lease.record.clone() };

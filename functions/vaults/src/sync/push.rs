@@ -179,7 +179,9 @@ impl Push<'_> {
             return Ok(Next::Stop(TAKEN_OVER.into()));
         }
         let answer = {
-            let session = self.vaults.session(&self.survey.open);
+            // Once the lease has ended another run may write, and what is late would be written over it.
+            let left = self.held.left(self.vaults.platform.ids.now());
+            let session = self.vaults.session(&self.survey.open).lasting(left);
             self.survey.open.provider.write(&session, &self.survey.place, batch).await
         };
         match self.vaults.heard(self.tenant, &mut self.survey.open, answer).await {
