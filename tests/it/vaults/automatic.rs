@@ -146,3 +146,26 @@ async fn a_link_that_cannot_be_followed_does_not_keep_the_others() {
     assert_eq!(tick(&app).await["pushed"], 2);
     assert_eq!((at("prj_1"), at("prj_2")), (vec!["2".to_owned()], vec!["2".to_owned()]));
 }
+
+#[tokio::test]
+async fn a_platform_that_asks_to_wait_is_not_asked_before_by_any_link() {
+    let (app, id) = ready(json!({ "A": "1" })).await;
+    app.fakes.vercel.add_project("prj_2", "second", "team_sandbox");
+    for fields in [json!({ "auto": true }), json!({ "auto": true, "projectId": "prj_2" })] {
+        let _ = sync(&app, &id, fields).await;
+    }
+    let _ = tick(&app).await;
+    put(&app.vaults(), json!({ "A": "2" })).await;
+    let wait = fakes::Answer::status(429).header("retry-after", "3000");
+    app.fakes.vercel.host.faults().next(1, fakes::Fault::Answer(wait));
+    app.fakes.vercel.host.forget_requests();
+    assert_eq!(tick(&app).await["failed"], 2);
+    let by_hand = sync(&app, &id, json!({})).await;
+    assert!(by_hand["reason"].as_str().unwrap().contains("asks to wait"), "{by_hand}");
+    app.advance(2_900);
+    let _ = tick(&app).await;
+    assert_eq!(app.fakes.vercel.host.requests().len(), 1);
+    app.advance(3_000);
+    assert_eq!(tick(&app).await["pushed"], 2);
+    assert_eq!(at_vercel(&app), json!({ "A": "2" }));
+}

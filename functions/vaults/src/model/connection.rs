@@ -4,6 +4,8 @@
 //! token for theft and end the whole grant. A worker claims the connection, which gives it a lease and a fencing number;
 //! whatever it writes afterwards needs that number.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::credentials::SecretVersion;
@@ -103,6 +105,9 @@ pub struct Connection {
     /// Where its renewal stands.
     #[serde(default)]
     pub refresh: Refresh,
+    /// The platform has asked not to be asked before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 impl Connection {
@@ -113,6 +118,19 @@ impl Connection {
         let after = |part: SignedDuration| now.saturating_add(part).unwrap_or(now);
         let ahead = AHEAD.min(lives / 2);
         (Some(after(lives)), Some(after(lives - ahead)))
+    }
+
+    /// How long the platform has asked to wait still, if it has.
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> Option<Duration> {
+        let left = self.not_before?.duration_since(now);
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Notes that the platform asks to wait.
+    pub fn wait(&mut self, now: Timestamp, for_: Duration) {
+        let until = SignedDuration::try_from(for_).ok().and_then(|for_| now.saturating_add(for_).ok());
+        self.not_before = self.not_before.max(until);
     }
 
     /// True if the token has ended, or will before a call that is begun now is over.
@@ -207,6 +225,7 @@ mod tests {
             secret: part(1),
             token_expires_at,
             refresh: Refresh { due_at, ..Refresh::default() },
+            not_before: None,
         }
     }
 
@@ -222,6 +241,14 @@ mod tests {
         assert!(one.refreshed(2, part(3), at(3_062), Some(SignedDuration::from_mins(10))));
         assert_eq!((one.secret.clone(), one.token_expires_at), (part(3), Some(at(3_662))));
         assert_eq!(one.refresh.due_at, Some(at(3_362)));
+    }
+
+    #[test]
+    fn a_platform_is_not_asked_before_the_time_that_it_said() {
+        let mut one = connection();
+        one.wait(at(0), Duration::from_secs(600));
+        one.wait(at(0), Duration::from_secs(60));
+        assert_eq!((one.waits(at(599)), one.waits(at(600))), (Some(Duration::from_secs(1)), None));
     }
 
     #[test]

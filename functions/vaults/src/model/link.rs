@@ -1,5 +1,7 @@
 //! Links between a vault's environment and a platform's, and the runs of their syncs.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::digest::sha256_hex;
@@ -277,6 +279,8 @@ pub struct Tally {
     pub failed: Vec<Failure>,
     /// Why nothing could be done at all.
     pub reason: Option<String>,
+    /// How long the platform asks to wait, if that is why it was left.
+    pub wait: Option<Duration>,
 }
 
 impl Tally {

@@ -351,6 +351,7 @@ fn filled(
         secret,
         token_expires_at,
         refresh: Refresh { due_at: due_at.filter(|_| new.held.refresh.is_some()), ..Refresh::default() },
+        not_before: None,
     }
 }
 

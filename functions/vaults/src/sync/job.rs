@@ -125,6 +125,8 @@ impl SyncJob {
             Ok(run) if run.status == Outcome::Success => tally.pushed += 1,
             Ok(_) => tally.failed += 1,
             Err(ApiError::Conflict { .. }) => tally.busy += 1,
+            // The platform has asked to wait, and is not asked.
+            Err(ApiError::RateLimited { .. }) => tally.failed += 1,
             Err(ApiError::NotFound { what: "Connection" }) => {
                 self.vaults.links.remove(tenant, &link.target()).await?;
                 tally.removed += 1;

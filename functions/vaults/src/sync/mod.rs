@@ -23,7 +23,7 @@ pub use job::{FUNCTION, SyncJob, job};
 use crate::model::fingerprint::Fingerprints;
 use crate::model::plan::{self, Deletions, Entry, Plan, Side, Standing, Value};
 use crate::model::{DeleteScope, Direction, Drift, Environment, LastRun, Link, Outcome, Run, Tally, Target};
-use crate::providers::{Contents, Place, Session, Trouble};
+use crate::providers::{self, Contents, Place, Session, Trouble};
 use crate::store::{Book, Values};
 use crate::{GROUP, Obstacle, Open, Vaults};
 
@@ -185,6 +185,10 @@ impl Vaults {
         let target = &ask.target;
         self.environments.find(tenant, &target.vault, &target.environment).await?;
         let connection = self.connections.read(tenant, target.connection_id).await?;
+        let wait = connection.waits(self.platform.ids.now());
+        if let Some(retry_after) = wait.filter(|_| ask.automatic) {
+            return Err(ApiError::RateLimited { retry_after });
+        }
         let (account, project) = (connection.account_id.as_str(), target.project_id.as_str());
         let place = [connection.provider.as_str(), account, project, &target.provider_environment];
         let mut held = self.links.hold(tenant, &place).await?;
@@ -211,7 +215,21 @@ impl Vaults {
         let mut progress = Progress::default();
         let outcome = match self.links.begin(tenant, &target.vault, run.clone()).await {
             Ok(begun) => {
-                let outcome = self.carry_out(tenant, ask, &mut held, &mut progress).await;
+                let outcome = match wait {
+                    None => self.carry_out(tenant, ask, &mut held, &mut progress).await,
+                    Some(for_) => {
+                        let trouble = Trouble::Wait { platform: display_name(&connection.provider), for_ };
+                        progress.tally.reason = Some(sentence(&trouble));
+                        Ok(())
+                    }
+                };
+                if let Some(wait) = progress.tally.wait {
+                    let now = self.platform.ids.now();
+                    if let Err(error) = self.connections.change(tenant, connection.id, |one| one.wait(now, wait)).await
+                    {
+                        tracing::warn!(%error, connection = %connection.id, "it is not noted how long a platform asks to wait");
+                    }
+                }
                 if outcome.is_err() {
                     progress.tally.reason = Some(NOT_CARRIED_THROUGH.into());
                 }
@@ -279,6 +297,7 @@ impl Vaults {
             Ok(survey) => survey,
             Err(Obstacle::Api(error)) => return Err(error),
             Err(Obstacle::Trouble(trouble)) => {
+                progress.tally.left(&trouble);
                 progress.tally.reason = Some(sentence(&trouble));
                 return Ok(());
             }
@@ -340,6 +359,19 @@ async fn read(open: &Open, session: &Session<'_>, place: &Place) -> Result<Conte
                 tokio::time::sleep(for_).await;
             }
             answer => return answer,
+        }
+    }
+}
+
+fn display_name(provider: &str) -> &'static str {
+    providers::named(provider).map_or("The platform", |provider| provider.entry().display_name)
+}
+
+impl Tally {
+    /// Notes that the platform was left for this trouble: if it asks to wait, nobody asks it before.
+    fn left(&mut self, trouble: &Trouble) {
+        if let Trouble::Wait { for_, .. } = trouble {
+            self.wait = self.wait.max(Some(*for_));
         }
     }
 }

@@ -152,6 +152,7 @@ impl Push<'_> {
                 Ok(Some(())) => return Ok(()),
                 Err(Obstacle::Api(error)) => return Err(error),
                 Err(Obstacle::Trouble(trouble)) => {
+                    self.tally.left(&trouble);
                     let reason = format!("The values are written but not yet in force: {}", sentence(&trouble));
                     self.tally.reason = Some(reason);
                     return Ok(());
@@ -196,8 +197,11 @@ impl Push<'_> {
     async fn refused(&mut self, batch: &[Change], trouble: &Trouble) -> Result<Next, ApiError> {
         match trouble {
             Trouble::Wait { for_, .. } => {
-                let waited = self.wait(*for_).await;
-                Ok(if waited { Next::Again(batch.to_vec()) } else { Next::Stop(sentence(trouble)) })
+                if self.wait(*for_).await {
+                    return Ok(Next::Again(batch.to_vec()));
+                }
+                self.tally.left(trouble);
+                Ok(Next::Stop(sentence(trouble)))
             }
             Trouble::Unauthorized(_) => Ok(Next::Stop(sentence(trouble))),
             Trouble::Down(_) | Trouble::TimedOut(_) | Trouble::Unexpected(_) => {
@@ -269,9 +273,10 @@ impl Push<'_> {
         if self.wait(for_).await {
             return Ok(Next::Again(early));
         }
-        let reason = sentence(&Trouble::Wait { platform, for_ });
-        early.iter().for_each(|change| self.fail(change, &reason));
-        Ok(Next::Done)
+        let trouble = Trouble::Wait { platform, for_ };
+        self.tally.left(&trouble);
+        early.iter().for_each(|change| self.fail(change, &sentence(&trouble)));
+        Ok(Next::StopAfter(sentence(&trouble)))
     }
 
     /// The platform does not accept the token any more: these are written with a new one, if there is one.
