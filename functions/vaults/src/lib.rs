@@ -146,11 +146,10 @@ impl Vaults {
     /// [`ApiError::NotFound`] if the tenant has no such connection.
     pub async fn settled(&self, tenant: &Tenant, target: Target) -> Result<Target, ApiError> {
         let connection = self.connections.read(tenant, target.connection_id).await?;
-        let provider_environment = match providers::named(&connection.provider) {
-            Some(provider) => provider.environment(&target.provider_environment),
-            None => target.provider_environment.clone(),
-        };
-        Ok(Target { provider_environment, ..target })
+        let Some(provider) = providers::named(&connection.provider) else { return Ok(target) };
+        let provider_environment = provider.environment(&target.provider_environment);
+        let project_id = provider.project(&target.project_id);
+        Ok(Target { provider_environment, project_id, ..target })
     }
 
     /// A connection as its provider sees it.

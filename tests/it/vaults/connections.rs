@@ -4,7 +4,7 @@ use fakes::platforms::Reach;
 use kit::TestApp;
 use serde_json::{Value, json};
 
-use super::fixtures::{CONNECTIONS, NOBODYS, connect, reach};
+use super::fixtures::{CONNECTIONS, NOBODYS, SYNC, connect, put, reach, sync};
 
 const CONNECT: &str = "/v1/integrations/vercel/connect";
 
@@ -158,4 +158,26 @@ async fn an_organisation_is_renewed_by_its_connection() {
         (&row["id"], &row["providerAccountId"])
     );
     let _ = app.vaults().post(connect, &json!({ "token": "ghp_other", "connectionId": id })).await.expect(409);
+}
+
+#[tokio::test]
+async fn a_repository_is_one_target_however_it_is_written() {
+    let app = TestApp::start().await;
+    app.fakes.github.add_repository("Acme", "App", &[]);
+    app.fakes.github.add_token("ghp_one", Reach::of("ada", &["Acme"]));
+    let connect = "/v1/integrations/github/connect";
+    let id = app.vaults().post(connect, &json!({ "token": "ghp_one" })).await.str("/data/id");
+    let listed = app.vaults().get(&format!("{CONNECTIONS}/{id}/projects")).await.expect(200);
+    assert_eq!(
+        (&listed["data"]["projects"][0]["id"], &listed["data"]["projects"][0]["name"]),
+        (&json!("acme/app"), &json!("Acme/App"))
+    );
+    put(&app.vaults(), json!({ "A": "1" })).await;
+    for project in ["Acme/App", "acme/app", "ACME/APP"] {
+        let fields = json!({ "projectId": project, "providerEnvironment": "repository" });
+        assert_eq!(sync(&app, &id, fields).await["status"], "success");
+    }
+    assert_eq!(app.fakes.github.values("Acme/App", ""), [("A".to_owned(), "1".to_owned())]);
+    let links = app.vaults().get(&format!("{SYNC}/links")).await.expect(200)["data"]["links"].clone();
+    assert_eq!((links.as_array().unwrap().len(), &links[0]["projectId"]), (1, &json!("acme/app")));
 }

@@ -89,6 +89,11 @@ impl Provider for Github {
         name_objection(name)
     }
 
+    /// GitHub takes a repository's name in any letter case.
+    fn project(&self, given: &str) -> String {
+        given.to_lowercase()
+    }
+
     async fn accounts(&self, session: &Session<'_>) -> Result<Vec<Account>, Trouble> {
         let user: User = succeed(session, request(session, Method::GET, "/user")).await?;
         let user_id = Some(user.id.to_string());
@@ -346,7 +351,7 @@ struct Owner {
 impl Repository {
     fn shown(&self) -> Project {
         Project {
-            id: self.full_name.clone(),
+            id: self.full_name.to_lowercase(),
             name: self.full_name.clone(),
             linked_repo: Some(self.full_name.clone()),
             framework: None,

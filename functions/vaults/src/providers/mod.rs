@@ -225,6 +225,12 @@ pub trait Provider: Send + Sync {
         given.to_owned()
     }
 
+    /// The provider's own word for a project that is called `given`, where it takes several for one. Links, leases and calls
+    /// use the provider's word.
+    fn project(&self, given: &str) -> String {
+        given.to_owned()
+    }
+
     /// The accounts that a token gives access to; a token that does not work is a [`Trouble`]. Of the session only the
     /// token is set, and the team where the token endpoint told it or the customer named it: then it is that account.
     /// More than one where the provider does not say which was meant: the caller must choose.

@@ -320,7 +320,7 @@ impl Links {
         }
     }
 
-    /// Holds a target: the account's project and environment, whatever vault it is synced with. Another run is waited for a
+    /// Holds a target: a platform's project and environment, whatever vault and connection it is synced with. Another run is waited for a
     /// few seconds.
     ///
     /// # Errors

@@ -189,8 +189,8 @@ impl Vaults {
         if let Some(retry_after) = wait.filter(|_| ask.automatic) {
             return Err(ApiError::RateLimited { retry_after });
         }
-        let (account, project) = (connection.account_id.as_str(), target.project_id.as_str());
-        let place = [connection.provider.as_str(), account, project, &target.provider_environment];
+        // A project may be reached by connections of several accounts: a user's, and an organisation's.
+        let place = [connection.provider.as_str(), &target.project_id, &target.provider_environment];
         let mut held = self.links.hold(tenant, &place).await?;
         let mut run = Run {
             id: self.platform.ids.uuid(),

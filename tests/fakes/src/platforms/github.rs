@@ -268,7 +268,12 @@ impl State {
                 Ok(self.paged(&own.collect::<Vec<Value>>(), query, |shown, _| json!(shown)))
             }
             (_, ["repos", owner, name, rest @ ..]) => {
-                let known = |one: &&Repository| one.owner == *owner && one.name == *name && reach.has(owner);
+                // Letter case makes no difference in a path.
+                let known = |one: &&Repository| {
+                    one.owner.eq_ignore_ascii_case(owner)
+                        && one.name.eq_ignore_ascii_case(name)
+                        && reach.has(&one.owner)
+                };
                 let repository = self.repositories.iter().find(known).cloned().ok_or_else(not_found)?;
                 if reach.read_only && method != Method::GET {
                     let message = "Resource not accessible by personal access token";
