@@ -15,6 +15,7 @@ use shared::function::Function;
 use tokio::time::Instant;
 
 use super::fixtures;
+use crate::stacks::Own;
 
 const A_DAY: i64 = 86_400;
 /// Longer than a worker may hold an integration.
@@ -471,31 +472,32 @@ async fn a_run_that_fails_anywhere_is_repeated_safely() {
     app.proxy.forget_calls();
     check(&app, &app.scheduled_event()).await;
     let steps = app.proxy.operations().len();
-    let cases = (1..=steps).flat_map(|step| {
-        [(Fault::LoseAnswer, false), (Fault::LoseAnswer, true), (Fault::ServerError, true)]
-            .map(|(fault, always)| (step, fault, always))
-    });
-    let running = cases.map(async |(step, fault, always)| {
+    // One fault after the other on one stack.
+    let running = (1..=steps).map(async |step| {
         let app = TestApp::start().await;
-        let ids = connect_two(&app).await;
-        app.advance(A_DAY);
-        let event = app.scheduled_event();
-        let injected = app.proxy.inject(fault).at_step(step);
-        let injected = if always { injected.always() } else { injected };
-        app.invoke("services-check", &event).await;
-        assert!(injected.strikes() > 0);
-        app.proxy.clear();
-        app.advance(PAST_THE_LEASE);
-        assert_eq!(check(&app, &event).await["finished"], true, "at step {step}");
-        let before = asked(&app);
-        for id in &ids {
-            assert_eq!(standing(&app, id).await, is("valid", false), "at step {step}");
+        let own = Own::of(&app).await;
+        for (fault, always) in [(Fault::LoseAnswer, false), (Fault::LoseAnswer, true), (Fault::ServerError, true)] {
+            let ids = connect_two(&app).await;
+            app.advance(A_DAY);
+            let event = app.scheduled_event();
+            let injected = app.proxy.inject(fault).at_step(step);
+            let injected = if always { injected.always() } else { injected };
+            app.invoke("services-check", &event).await;
+            assert!(injected.strikes() > 0);
+            app.proxy.clear();
+            app.advance(PAST_THE_LEASE);
+            assert_eq!(check(&app, &event).await["finished"], true, "at step {step}");
+            let before = asked(&app);
+            for id in &ids {
+                assert_eq!(standing(&app, id).await, is("valid", false), "at step {step}");
+            }
+            app.advance(PAST_THE_LEASE);
+            for event in [event, resume()] {
+                assert_eq!(check(&app, &event).await, tally(&[], true), "at step {step}");
+            }
+            assert_eq!(asked(&app), before, "at step {step}");
+            own.alone(&app).await;
         }
-        app.advance(PAST_THE_LEASE);
-        for event in [event, resume()] {
-            assert_eq!(check(&app, &event).await, tally(&[], true), "at step {step}");
-        }
-        assert_eq!(asked(&app), before, "at step {step}");
     });
     futures::stream::iter(running).buffer_unordered(8).collect::<Vec<()>>().await;
 }

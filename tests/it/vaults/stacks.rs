@@ -1,14 +1,13 @@
 //! Stacks that one case after the other runs on: to start one, and to make it ready by requests, takes longer than most
 //! cases.
 //!
-//! After a case everything that is not the stack's own is removed from the table, from Secrets Manager and from the
-//! platform. How things stood when an operation was first made ready is kept and put back for the next case of the same
+//! After a case everything that is not the stack's own is removed, at the platform as well. How things stood when an operation was first made ready is kept and put back for the next case of the same
 //! operation.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use aws_sdk_secretsmanager::types::Tag;
 use fakes::platforms::vercel::VercelState;
 use kit::TestApp;
@@ -16,18 +15,15 @@ use serde_json::Value;
 use shared::function::Function;
 
 use crate::secrets::labels;
+use crate::stacks::{Own, Row, place, rows, write};
 
-/// So many items DynamoDB takes at once.
-const AT_ONCE: usize = 25;
 const CURRENT: &str = "AWSCURRENT";
-
-type Row = HashMap<String, AttributeValue>;
 
 /// A stack, and what it begins with.
 pub(super) struct Stack {
     pub(super) app: TestApp,
     pub(super) functions: BTreeMap<&'static str, Function>,
-    own: BTreeSet<(String, String)>,
+    own: Own,
     vercel: VercelState,
     prepared: BTreeMap<String, Prepared>,
 }
@@ -48,54 +44,23 @@ struct Secret {
     versions: Vec<(String, String, BTreeSet<String>)>,
 }
 
-fn place(row: &Row) -> (String, String) {
-    (row["pk"].as_s().unwrap().clone(), row["sk"].as_s().unwrap().clone())
-}
-
 impl Stack {
     /// A stack as it begins, with what is in its table and at Vercel.
     pub(super) async fn of(app: TestApp) -> Self {
         let functions = vaults::functions(&app.platform).into_iter().collect();
-        let vercel = app.fakes.vercel.state();
-        let mut stack = Self { app, functions, own: BTreeSet::new(), vercel, prepared: BTreeMap::new() };
-        stack.own = stack.rows().await.iter().map(place).collect();
-        stack
-    }
-
-    async fn rows(&self) -> Vec<Row> {
-        self.app.table.scan().table_name("causeway").send().await.unwrap().items().to_vec()
-    }
-
-    async fn write(&self, requests: Vec<WriteRequest>) {
-        for some in requests.chunks(AT_ONCE) {
-            let written = self.app.table.batch_write_item().request_items("causeway", some.to_vec()).send().await;
-            assert!(written.unwrap().unprocessed_items().is_none_or(HashMap::is_empty));
-        }
+        let (vercel, own) = (app.fakes.vercel.state(), Own::of(&app).await);
+        Self { app, functions, own, vercel, prepared: BTreeMap::new() }
     }
 
     /// Leaves the stack as it began.
     pub(super) async fn clear(&self) {
-        let rows = self.rows().await;
-        let others = rows.iter().map(place).filter(|place| !self.own.contains(place));
-        let delete = others.map(|(partition, sort)| {
-            let keys = [("pk", partition), ("sk", sort)].map(|(name, text)| (name.to_owned(), AttributeValue::S(text)));
-            let delete = DeleteRequest::builder().set_key(Some(keys.into())).build().unwrap();
-            WriteRequest::builder().delete_request(delete).build()
-        });
-        self.write(delete.collect()).await;
-        // Those that are deleted already as well: their names come back when a case is made ready.
-        let all = self.app.secrets.list_secrets().include_planned_deletion(true).max_results(100).send().await.unwrap();
-        let names = all.secret_list().iter().filter_map(|secret| secret.name());
-        for name in names.filter(|name| name.starts_with("causeway/acme/")) {
-            let delete = self.app.secrets.delete_secret().secret_id(name).force_delete_without_recovery(true);
-            let _ = delete.send().await.unwrap();
-        }
+        self.own.alone(&self.app).await;
         self.app.fakes.vercel.restore(&self.vercel);
     }
 
     /// Keeps how things stand under this name, with what the case knows of them.
     pub(super) async fn keep(&mut self, name: String, id: String, given: Value) {
-        let rows = self.rows().await.into_iter().filter(|row| place(row).0.starts_with("T#acme#vaults")).collect();
+        let rows = rows(&self.app).await.into_iter().filter(|row| place(row).0.starts_with("T#acme#vaults")).collect();
         let mut secrets = Vec::new();
         for name in self.app.secret_names().await {
             secrets.push(self.secret(name).await);
@@ -122,7 +87,7 @@ impl Stack {
             let put = PutRequest::builder().set_item(Some(row.clone())).build().unwrap();
             WriteRequest::builder().put_request(put).build()
         });
-        self.write(put.collect()).await;
+        write(&self.app, put.collect()).await;
         for secret in secrets {
             self.create(secret).await;
         }
