@@ -200,7 +200,7 @@ impl Group {
             let Some(key) = keys.iter().find(|key| key.id == id) else { continue };
             // Before anything is counted: a use of a key that cannot be handed out is none.
             let (key, secrets) = match self.keys.open_known(tenant, key).await? {
-                Opened::Whole(key, secrets) => (key, secrets),
+                Opened::Whole(opened) => *opened,
                 Opened::Unreadable => {
                     passed_over.push(PassedOver { id, reason: Reason::Unreadable, free_at: None });
                     continue;

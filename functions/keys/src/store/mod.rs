@@ -154,7 +154,7 @@ pub struct Listed {
 #[derive(Debug)]
 pub enum Opened {
     /// The key as it is now, with its credential.
-    Whole(Key, Secrets),
+    Whole(Box<(Key, Secrets)>),
     /// Its credential is not there or cannot be read, and asking again would change nothing.
     Unreadable,
     /// The key has been deleted.
@@ -361,7 +361,7 @@ impl Keys {
         let mut key = key.clone();
         let error = loop {
             match self.secrets(tenant, &key).await {
-                Ok(secrets) => return Ok(Opened::Whole(key, secrets)),
+                Ok(secrets) => return Ok(Opened::Whole(Box::new((key, secrets)))),
                 Err(CredentialError::Missing) => {
                     let fresh = match self.read(tenant, key.id).await {
                         Ok(fresh) => fresh,
