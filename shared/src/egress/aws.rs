@@ -15,7 +15,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::{Headers, StatusCode};
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use http_body_util::Full;
 use url::Url;
 
 use super::trust;
@@ -65,12 +67,17 @@ impl HttpConnector for Connector {
             let status = StatusCode::from(answer.status());
             let headers = answer.headers().clone();
             let body = answer.bytes().await.map_err(classify)?;
-            let mut response = HttpResponse::new(status, SdkBody::from(body));
+            let mut response = HttpResponse::new(status, opaque(body));
             *response.headers_mut() =
                 Headers::try_from(headers).map_err(|error| ConnectorError::other(error.into(), None))?;
             Ok(response)
         })
     }
+}
+
+/// The SDK prints a body that it knows to be in memory where the log is at `trace`, secrets and all.
+fn opaque(body: Bytes) -> SdkBody {
+    SdkBody::from_body_1_x(Full::new(body))
 }
 
 fn translate(request: &HttpRequest) -> Result<reqwest::Request, ConnectorError> {

@@ -205,6 +205,17 @@ const ZPUB: &str =
 
 const EVM_ADDRESS: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 
+/// A stack whose operator's keys are secrets, as on AWS, and not in the environment.
+async fn with_stored_keys() -> TestApp {
+    let app = TestApp::start_with(|egress| egress.keys.clear()).await;
+    for (name, key) in app.fakes.operator_keys() {
+        let path = format!("operator/{}", name.to_ascii_lowercase());
+        app.platform.credentials.ensure_own(&path, &key.into()).await.unwrap();
+    }
+    app.proxy.forget_calls();
+    app
+}
+
 /// Connects an extended public key, which is secret; gives its path.
 async fn connect_key(app: &TestApp) -> String {
     let body = json!({ "provider": "bitcoin", "xpub": ZPUB });
@@ -214,7 +225,7 @@ async fn connect_key(app: &TestApp) -> String {
 
 #[tokio::test]
 async fn wallets_api_may_do_what_its_operations_need() {
-    let app = TestApp::start().await;
+    let app = with_stored_keys().await;
     let wallets = app.wallets();
     app.fakes.esplora.receive_many("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", 3);
     reach_limit(&app, &wallets, "/v1/integrations").await;
@@ -273,7 +284,7 @@ async fn change_credentials(app: &TestApp) {
 
 #[tokio::test]
 async fn wallets_sync_may_do_what_a_run_needs() {
-    let app = TestApp::start().await;
+    let app = with_stored_keys().await;
     app.fakes.esplora.receive_many("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", 3);
     let path = connect_key(&app).await;
     let id = path.rsplit('/').next().unwrap();
@@ -281,6 +292,8 @@ async fn wallets_sync_may_do_what_a_run_needs() {
     app.secrets.delete_secret().secret_id(secret).recovery_window_in_days(7).send().await.unwrap();
     let body = json!({ "provider": "ethereum", "address": EVM_ADDRESS });
     let _ = app.wallets().post("/v1/integrations", &body).await.expect(201);
+    // Nothing that the API remembers helps it.
+    app.advance(301);
     app.proxy.forget_calls();
     assert_eq!(app.invoke("wallets-sync", &app.scheduled_event()).await.expect(200)["completed"], 2);
     let synced = app.proxy.calls();

@@ -43,9 +43,6 @@ pub enum Way {
 /// The name in a secret's document of the token that gets a new one.
 pub const REFRESH_TOKEN: &str = "refresh_token";
 
-/// The name in a secret's document of the token that gets a new one.
-pub const REFRESH_TOKEN: &str = "refresh_token";
-
 /// Where the renewal of a connection's token stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refresh {
