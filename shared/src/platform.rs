@@ -97,10 +97,12 @@ impl Platform {
     /// Assembles a platform over an SDK configuration of one's own: an operator's profile.
     #[must_use]
     pub fn with_sdk(sdk: &SdkConfig, aws: &AwsConfig, egress: Egress, ids: Ids) -> Self {
-        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
+        let retry = sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let retry = retry.with_reconnect_mode(egress::aws::RECONNECT);
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk).retry_config(retry.clone());
         dynamodb.set_endpoint_url(aws.dynamodb_endpoint.as_ref().map(ToString::to_string));
         dynamodb.set_retry_partition(retry_quota("dynamodb", aws.dynamodb_endpoint.as_ref()));
-        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(sdk);
+        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(sdk).retry_config(retry);
         secrets_manager.set_endpoint_url(aws.secrets_manager_endpoint.as_ref().map(ToString::to_string));
         secrets_manager.set_retry_partition(retry_quota("secretsmanager", aws.secrets_manager_endpoint.as_ref()));
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(dynamodb.build()), &aws.table, ids.clone());

@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::{Headers, StatusCode};
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ReconnectMode;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::Full;
@@ -24,6 +25,9 @@ use super::trust;
 
 /// Less than one try may take, so that a connection that does not come leaves time for another.
 const CONNECT: Duration = Duration::from_millis(1_500);
+
+/// What the SDK does with a connection after a failure: it cannot end one that it does not know, and would say so each time.
+pub const RECONNECT: ReconnectMode = ReconnectMode::ReuseAllConnections;
 
 /// A client for the SDK that trusts the certificates of `certificates`, a PEM file, or else the public roots.
 #[must_use]

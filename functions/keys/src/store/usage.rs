@@ -40,6 +40,7 @@ use aws_sdk_dynamodb::types::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shared::auth::Tenant;
+use shared::egress::aws;
 use shared::table::keys::{self as places, pool};
 use shared::table::{Record, Stored, TableError, refine};
 use tokio::time::Instant;
@@ -265,7 +266,8 @@ impl Keys {
         self.counting.get_or_init(|| {
             let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
             let config = self.table.client().config().to_builder();
-            Client::from_conf(config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build())
+            let retry = RetryConfig::disabled().with_reconnect_mode(aws::RECONNECT);
+            Client::from_conf(config.retry_config(retry).timeout_config(timeouts).build())
         })
     }
 
