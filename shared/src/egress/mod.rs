@@ -8,6 +8,8 @@
 //! connected to (a name that resolves differently the second time gains nothing). A user's URL whose origin is an
 //! upstream's own (`https://hooks.slack.com/…`) is sent to that upstream, override included.
 //!
+//! The AWS SDK sends its requests through here too ([`aws`]), past the guard: its addresses are the operator's.
+//!
 //! No redirect is followed, no proxy is used, an answer is read up to a cap, and every request has a deadline: 3 s to
 //! connect, 8 s in all, less where the invocation ends sooner. Only requests that are safe to repeat are tried twice.
 //! Errors never hold a URL, because for some providers the URL is the credential. What is noted of a call, in the log and
