@@ -5,8 +5,8 @@
 //! may override it with `CAUSEWAY_ENDPOINT_<UPSTREAM>`, and such an address needs no other leave. A *user's URL* came in
 //! with a request and may point anywhere, so it passes the [`guard`]: literal addresses are judged before a connection
 //! is tried, names by the addresses that they resolve to, inside the connector, so that what was judged is what is
-//! connected to (a name that resolves differently the second time gains nothing). A user's URL whose origin is an
-//! upstream's own (`https://hooks.slack.com/…`) is sent to that upstream, override included.
+//! connected to (a name that resolves differently the second time gains nothing). A user's URL at an upstream's own origin
+//! is a user's URL like any other: where the operator has put the upstream is no place for requests of a user's making.
 //!
 //! The AWS SDK sends its requests through here too ([`aws`]), past the guard: its addresses are the operator's.
 //!
