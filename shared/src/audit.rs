@@ -4,8 +4,8 @@
 //! Before something is changed an entry is written that says what is about to be done ([`Step::Begun`]); if it cannot be
 //! written, nothing is done. Afterwards another says how it ended ([`Step::Ended`]). Both have one id, which sorts by time,
 //! so they stand side by side. A change whose process died in between has no end, and is seen to have none. What reveals
-//! something and changes nothing has a single entry ([`Step::Revealed`]), written before the answer goes out; if it cannot be
-//! written, the answer does not.
+//! something and changes nothing has a single entry ([`Step::Revealed`]), written before the answer goes out; if it cannot
+//! be written, the answer does not.
 //!
 //! Entries are only ever added: each is created on the condition that there is none of its key, and no function has a code
 //! path that changes or removes one. DynamoDB removes them by itself when they have been kept long enough.

@@ -2,8 +2,8 @@
 //!
 //! # Theory of operation
 //! The state is 256 random bits that only the browser holds; its hash finds what was kept when it was given out: who began,
-//! with which provider, and where the browser is to end. It is good once and for ten minutes. The PKCE verifier is an HMAC of
-//! the state under the stack's key, so that nothing secret has to be kept meanwhile.
+//! with which provider, and where the browser is to end. It is good once and for ten minutes. The PKCE verifier is an HMAC
+//! of the state under the stack's key, so that nothing secret has to be kept meanwhile.
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;

@@ -1,10 +1,11 @@
 //! `vaults-refresh`: renews OAuth tokens before they end.
 //!
 //! # Theory of operation
-//! A connection whose token ends stands in a queue of the table's index with the time at which it is to be renewed. A worker
-//! claims it by a conditional write, which gives it a lease and a fencing number; asks the platform; stores the new token; and
-//! only then is it used. Storing it is tried again and again, for the old one may be used up. One at a time, because a
-//! platform may take the second use of a refresh token for theft and end the grant. A refused grant marks the connection, so that its owner connects it again; anything else puts the renewal off.
+//! A connection whose token ends stands in a queue of the table's index with the time at which it is to be renewed. A
+//! worker claims it by a conditional write, which gives it a lease and a fencing number; asks the platform; stores the new
+//! token; and only then is it used. Storing it is tried again and again, for the old one may be used up. One at a time,
+//! because a platform may take the second use of a refresh token for theft and end the grant. A refused grant marks the
+//! connection, so that its owner connects it again; anything else puts the renewal off.
 //!
 //! A request that finds a token ended does the same at once, or waits for the worker that does. So does one whose token the
 //! platform refuses before its time, or without ever having said when it ends: only if the grant is refused too, or the new

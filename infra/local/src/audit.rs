@@ -1,7 +1,7 @@
 //! `causeway audit`: who did what to which integration.
 //!
-//! The log is divided by days, and is read from the newest on. Most days have less than a page, so the first pages of several
-//! are asked for at once; what a day has beyond its first page is asked for when it comes to that.
+//! The log is divided by days, and is read from the newest on. Most days have less than a page, so the first pages of
+//! several are asked for at once; what a day has beyond its first page is asked for when it comes to that.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

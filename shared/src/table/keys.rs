@@ -35,8 +35,8 @@
 //!
 //! A tenant's name has no `#`, so no tenant's partition is the beginning of another's.
 //!
-//! The table has local indexes, so a partition holds 10 GB at most. What grows with use and not with what a tenant has (kept
-//! answers, the audit log) is therefore in partitions that stay small by themselves.
+//! The table has local indexes, so a partition holds 10 GB at most. What grows with use and not with what a tenant has
+//! (kept answers, the audit log) is therefore in partitions that stay small by themselves.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! What a deployment has to have beside its functions: limits, logs that end, a place for what failed, alarms, and documents
-//! that say what each of them is. `template.yaml` and `infra/observability.yaml` are read as they are deployed.
+//! What a deployment has to have beside its functions: limits, logs that end, a place for what failed, alarms, and
+//! documents that say what each of them is. `template.yaml` and `infra/observability.yaml` are read as they are deployed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

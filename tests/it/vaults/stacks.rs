@@ -1,8 +1,8 @@
 //! Stacks that one case after the other runs on: to start one, and to make it ready by requests, takes longer than most
 //! cases.
 //!
-//! After a case everything that is not the stack's own is removed, at the platform as well. How things stood when an operation was first made ready is kept and put back for the next case of the same
-//! operation.
+//! After a case everything that is not the stack's own is removed, at the platform as well. How things stood when an
+//! operation was first made ready is kept and put back for the next case of the same operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

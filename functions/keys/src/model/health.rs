@@ -2,11 +2,11 @@
 //!
 //! Failures in a row make a key degraded (one or two) and unhealthy (three). A report of an invalid key makes it unhealthy
 //! at once, because every further use would fail too. Used-up credit is a failure like another: the key is good, and may
-//! still do what is free; a probe that finds it neither disables the key nor brings it back. Being rate limited is no failure: the key
-//! cools down, for as long as the provider says or for a time that doubles while it goes on, and is as healthy as before.
-//! A probe that proves the key and a reset clear everything. A reported success clears what went wrong before its key was
-//! handed out. Of what went wrong later it ends the row of failures, and no more: the use may have been over by then. A
-//! cooldown in particular ends by its time or by a probe.
+//! still do what is free; a probe that finds it neither disables the key nor brings it back. Being rate limited is no
+//! failure: the key cools down, for as long as the provider says or for a time that doubles while it goes on, and is as
+//! healthy as before. A probe that proves the key and a reset clear everything. A reported success clears what went wrong
+//! before its key was handed out. Of what went wrong later it ends the row of failures, and no more: the use may have been
+//! over by then. A cooldown in particular ends by its time or by a probe.
 
 use std::time::Duration;
 

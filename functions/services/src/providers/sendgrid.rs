@@ -1,9 +1,9 @@
 //! SendGrid: e-mail by Twilio.
 //!
 //! A key belongs to one region, and the other region's host does not know it; so a refused key is shown to the other
-//! region once, and only if that refuses it, too, is it called invalid. The check reads the key's scopes, which sends nothing. A message is one
-//! request with a personalisation a recipient, so that recipients do not see one another. SendGrid recognises no
-//! repetitions, so a send is never tried twice.
+//! region once, and only if that refuses it, too, is it called invalid. The check reads the key's scopes, which sends
+//! nothing. A message is one request with a personalisation a recipient, so that recipients do not see one another.
+//! SendGrid recognises no repetitions, so a send is never tried twice.
 //!
 //! Where what SendGrid does comes from: its OpenAPI document (`/v3/scopes`, `/v3/mail/send`), its documentation of
 //! errors and rate limits, and people's transcripts (401 "Maximum credits exceeded" for a good key without credit, 403

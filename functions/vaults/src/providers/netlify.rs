@@ -3,8 +3,8 @@
 //! # Theory of operation
 //! A variable has a value for each of some contexts, or one for `all`, which hides the others. An environment is a context
 //! here, or `branch:<name>` for one branch. What a deploy in the context sees is what is read,
-//! but for a branch: `branch-deploy` gives it values too, which are not its own and are left out. Who deletes a branch's own
-//! value may get that one instead.
+//! but for a branch: `branch-deploy` gives it values too, which are not its own and are left out. Who deletes a branch's
+//! own value may get that one instead.
 //!
 //! A value is set by `PATCH`, which touches one context; a new variable is made with the one context alone, a hundred in
 //! a call. Deleting takes the one value, or the variable if it has no other. A value for `all` is never written: to change

@@ -13,7 +13,8 @@
 //! cannot be changed, and a change of them must not repeat the name.
 //!
 //! A grant is not taken back: Vercel can only delete the whole installation, and with it goes every variable that was made
-//! with its token, in every project, whoever else uses the installation. Its owner removes it at Vercel, where that is said.
+//! with its token, in every project, whoever else uses the installation. Its owner removes it at Vercel, where that is
+//! said.
 //!
 //! A token of a team works only with `teamId` on every call. A refusal's words may repeat what was sent, so only its code
 //! is passed on. The facts are from Vercel's SDK and documentation of 2026; that a wrong token is a 403 with

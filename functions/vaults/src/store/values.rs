@@ -1,5 +1,5 @@
-//! Names and values of an environment: how they are checked, spread over secrets, written down, and shown to a caller who may
-//! see them.
+//! Names and values of an environment: how they are checked, spread over secrets, written down, and shown to a caller who
+//! may see them.
 
 use std::collections::BTreeMap;
 use std::fmt;

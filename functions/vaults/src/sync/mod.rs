@@ -4,8 +4,8 @@
 //! A [`Survey`] reads both sides once, with the ledger of what syncs wrote before. Its plan is the preview; an execution
 //! holds the target, so that one sync at a time works on it, makes a survey of its own, and carries out that plan: batch by
 //! batch to a platform, or as one edit of the vault. What was written is remembered after every batch,
-//! so a run that was interrupted is ended by the next one. A name that fails does not keep the others. Every run leaves a row
-//! of history: it is written before the first call, so that a run which dies leaves one too, and completed at the end.
+//! so a run that was interrupted is ended by the next one. A name that fails does not keep the others. Every run leaves a
+//! row of history: it is written before the first call, so that a run which dies leaves one too, and completed at the end.
 
 mod job;
 mod pull;

@@ -1,14 +1,14 @@
 //! Carrying a plan out to a platform, in as few calls as it allows.
 //!
 //! # Theory of operation
-//! Sets and deletions are cut into batches by the platform's [`Abilities`]. Deletions go last, so that nothing is missing in
-//! between; first where the platform caps the number of names, for then there is no room before. The cap is checked before
-//! the first write. After every batch the ledger remembers what was written. A platform that asks to wait for a little while
-//! is waited for; otherwise what is left fails with a reason that says so.
+//! Sets and deletions are cut into batches by the platform's [`Abilities`]. Deletions go last, so that nothing is missing
+//! in between; first where the platform caps the number of names, for then there is no room before. The cap is checked
+//! before the first write. After every batch the ledger remembers what was written. A platform that asks to wait for a
+//! little while is waited for; otherwise what is left fails with a reason that says so.
 //!
-//! A value that the platform does not give back is known by what the ledger says of it. So where a write may or may not have
-//! happened, the entry is unsettled: it names a marker that no platform gives, and the next run writes again. Where the
-//! platform has no markers that is done before the write, for a run that dies in the middle could not do it afterwards.
+//! A value that the platform does not give back is known by what the ledger says of it. So where a write may or may not
+//! have happened, the entry is unsettled: it names a marker that no platform gives, and the next run writes again. Where
+//! the platform has no markers that is done before the write, for a run that dies in the middle could not do it afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

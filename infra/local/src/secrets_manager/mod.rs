@@ -10,7 +10,8 @@
 //! What a version and a staging label may do is written once, without storage, in `labels`: a secret's labels are a map
 //! from label to version, so a label cannot sit on two versions. A new `AWSCURRENT` takes `AWSPREVIOUS` along to the
 //! version it leaves. A version without a label is deprecated: readable by its id, hidden from the lists, and forgotten
-//! when it is a day old and a secret has a hundred versions. With a hundred younger or labelled ones a secret takes no more.
+//! when it is a day old and a secret has a hundred versions. With a hundred younger or labelled ones a secret takes no
+//! more.
 //!
 //! A deleted secret keeps its name until its deletion date has passed. Nothing runs in the background: each transaction
 //! starts by removing what is due by the clock in [`Options`].

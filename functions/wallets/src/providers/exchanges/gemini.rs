@@ -1,8 +1,8 @@
 //! Gemini's account, asked with an API key.
 //!
 //! # How a history is walked
-//! First the *trades* of all pairs (`POST /v1/mytrades`, 500 a page), then the *transfers* (`POST /v2/transfers`, 50 a page):
-//! deposits, withdrawals, rewards, corrections. Both give what follows a time, and of it the oldest part, newest row
+//! First the *trades* of all pairs (`POST /v1/mytrades`, 500 a page), then the *transfers* (`POST /v2/transfers`, 50 a
+//! page): deposits, withdrawals, rewards, corrections. Both give what follows a time, and of it the oldest part, newest row
 //! first; a question goes on a millisecond before the newest row, which is given once more. Transfers that wait or are
 //! advanced are not taken, so the next walk looks at the last fortnight's again. Staking and the closed Earn programme
 //! are not in these lists.

@@ -7,9 +7,10 @@
 //!
 //! One event has several entries, its legs, which share a `refid`: a trade takes one asset and gives another. They are
 //! one record. A deposit or a withdrawal that failed is booked back, amount and fee, under the same `refid` minutes or days
-//! later, when the first booking was stored long ago: what is booked back is a record of its own. Legs lie next to each other but a page may end between them, so the oldest events of a page are kept in
-//! the cursor until the next page shows that they are whole. The number of records is known only at the end; until then
-//! it is reckoned from the number of entries.
+//! later, when the first booking was stored long ago: what is booked back is a record of its own. Legs lie next to each
+//! other but a page may end between them, so the oldest events of a page are kept in the cursor until the next page shows
+//! that they are whole. The number of records is known only at the end; until then it is reckoned from the number of
+//! entries.
 //!
 //! Every call needs a nonce that is higher than all before it. Calls add to a counter that empties slowly (15 at most, a
 //! ledger call adds 2, a third of a point goes each second for the smallest accounts); it is reckoned along here, so that

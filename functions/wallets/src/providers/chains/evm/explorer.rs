@@ -1,8 +1,9 @@
 //! Explorers: what they have in common, and which of them is asked for a chain.
 //!
 //! They are asked in this order: Etherscan where the operator has a key with it, Routescan where it covers the chain, and
-//! Blockscout where it does and the operator has a key, for it answers nobody without one. One that refuses the chain or the operator's key is passed over for a while, which is noted beside the
-//! integration, so that it is not asked again with every page.
+//! Blockscout where it does and the operator has a key, for it answers nobody without one. One that refuses the chain or
+//! the operator's key is passed over for a while, which is noted beside the integration, so that it is not asked again with
+//! every page.
 
 use std::time::Duration;
 
