@@ -5,8 +5,7 @@
 //!   time, key, window and the query as it was sent. The time must not be a second ahead of the server nor older than the
 //!   window.
 //! - Answers are 200 whatever happens, with `retCode`: 10002 clock, 10003 key, 10004 signature, 10005 permission, 10006
-//!   too many questions, 10010 address, 10028 where an account of the old kind is asked for the log. A key that is not
-//! known
+//!   too many questions, 10010 address, 10028 where an account of the old kind is asked for the log. A key that is not known
 //!   may also be refused by HTTP's 401 and an empty body; [`Bybit::refuse_bare`] says.
 //! - Deposits and withdrawals in windows of 30 days, the log in windows of a week and two years back: newest first, with a
 //!   cursor wherever there are rows. The log's cursors hold percent signs, and a cursor must come back as it was given.

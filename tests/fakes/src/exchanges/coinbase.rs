@@ -3,8 +3,7 @@
 //! What it reproduces, and from where (docs.cdp.coinbase.com: "Coinbase App authentication", "Pagination", "Accounts",
 //! "Transactions", "Get API key permissions"):
 //! - Every request has a token of its own: ES256 or EdDSA, `kid` and `sub` the key's name, `iss` `cdp`, `uri` the method,
-//!   host and path without the query, a `nonce` in the header, two minutes of life. Anything wrong is 401 in plain text.
-//! How
+//!   host and path without the query, a `nonce` in the header, two minutes of life. Anything wrong is 401 in plain text. How
 //!   far ahead a token may be is not documented: nothing, here, so that a client does not rely on it.
 //! - What comes in on a chain is `receive`, what goes out `send`, with the network's fee in its amount and beside it.
 //! - Lists: `limit` (25, at most 100), `starting_after`, `order`, and `pagination.next_uri`, which is null at the end.

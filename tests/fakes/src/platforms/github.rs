@@ -2,10 +2,8 @@
 //!
 //! What it reproduces, and from where (GitHub's REST documentation, version 2022-11-28):
 //! - A secret is sent sealed to the public key of its repository or environment, with the key's id. A box that does not
-//!   open, or another key's id, is refused with 422. Values are never given back, only names and `updated_at`, to the
-//! second.
-//! - Names are stored in upper case, however they are sent: `db_url` overwrites `DB_URL`. They hold letters, digits and
-//! `_`,
+//!   open, or another key's id, is refused with 422. Values are never given back, only names and `updated_at`, to the second.
+//! - Names are stored in upper case, however they are sent: `db_url` overwrites `DB_URL`. They hold letters, digits and `_`,
 //!   begin with no digit and not with `GITHUB_`.
 //! - A repository has at most a hundred secrets, and so has an environment.
 //! - Lists come in pages with a `Link` header; those of secrets also say how many there are.
