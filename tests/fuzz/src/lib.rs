@@ -219,12 +219,14 @@ fn service_config(data: &[u8]) {
     let fields = kind.provider().fields();
     let Ok(change) = ConfigChange::parse(fields, "config", given) else { return };
     let config = Config::default().changed_by(change);
-    let _: Map<String, Value> = config.plain();
+    let plain: Map<String, Value> = config.plain();
+    let plain = Value::Object(plain).to_string();
     let _ = services::providers::problems(kind, &config, "config");
     let shown = format!("{config:?}");
     for secret in config.confidential() {
         let secret = shared::credentials::disclose(&secret).to_owned();
-        // Short ones stand in anything.
-        assert!(secret.chars().count() < 12 || !shown.contains(&secret), "printed: {kind:?}");
+        // Short ones stand in anything, and what is said in the plain part too is no secret.
+        let is_told = secret.chars().count() < 12 || plain.contains(&secret);
+        assert!(is_told || !shown.contains(&secret), "printed: {kind:?}");
     }
 }
