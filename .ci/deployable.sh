@@ -15,7 +15,7 @@ rm -rf "$BUILT" "$BINARIES"
 mkdir -p "$BINARIES"
 
 tool cargo-lambda "$CARGO_LAMBDA" cargo-lambda "ziglang==$ZIGLANG"
-PATH="$(dirname "$program"):$PATH"
+PATH="$(cd "$(dirname "$program")" && pwd):$PATH"
 tool aws-sam-cli "$SAM" sam
 CARGO_TARGET_DIR="$TARGET" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     "$program" build --build-dir "$BUILT"
