@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds every function as a deployment does, with `sam build`, and runs the tests of the real binaries on what it built.
-# Optimisation across crates is left out: it takes minutes for each function, and changes nothing that these tests look at.
+# All is as in a deployment but for optimisation: it takes minutes for each function, and changes nothing that these tests
+# look at. tests/benches/run measures the functions as they are deployed.
 # Usage: .ci/deployable.sh <folder for the tools>
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,8 +18,8 @@ mkdir -p "$BINARIES"
 tool cargo-lambda "$CARGO_LAMBDA" cargo-lambda "ziglang==$ZIGLANG"
 PATH="$(cd "$(dirname "$program")" && pwd):$PATH"
 tool aws-sam-cli "$SAM" sam
-CARGO_TARGET_DIR="$TARGET" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    "$program" build --build-dir "$BUILT"
+CARGO_TARGET_DIR="$TARGET" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 "$program" build --build-dir "$BUILT"
 
 # SAM calls each of them `bootstrap`, in a folder with the function's logical name.
 python3 - "$BUILT" "$BINARIES" <<'PYTHON'
